@@ -1,0 +1,130 @@
+// Package cluster turns a set of garden manifests into a Cluster: defaulted, validated and immutable.
+// Used by every later stage; it is all that renderers read of the user's wishes.
+package cluster
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
+)
+
+// AnnotationShared on a Shoot says that control plane nodes carry workload too ("true"):
+// they are registered without the control plane taint.
+const AnnotationShared = "node.gardenadm.dev/shared"
+
+// NetworkFlannel is the network type that gardenadm serves itself; other types are foreign extensions.
+const NetworkFlannel = "flannel"
+
+// Cluster is one autonomous shoot cluster. It is made once, by New, and never changed afterwards.
+type Cluster struct {
+	// UID is the cluster's identity (Shoot.status.uid); it outlives nodes and addresses.
+	UID string
+	// Generation counts the lives of the cluster's etcd data; a restore starts the next one.
+	Generation int
+	// Shoot is the defaulted manifest; status.technicalID and status.uid are set.
+	Shoot *gardencore.Shoot
+	// CloudProfile and Project are the other two manifests that a Shoot cannot be without.
+	CloudProfile *gardencore.CloudProfile
+	Project      *gardencore.Project
+
+	// Pods, Services and Nodes are the cluster's networks, at least one prefix each.
+	Pods, Services, Nodes []netip.Prefix
+	// ControlPlane is the worker pool that runs the control plane.
+	ControlPlane Pool
+	// Standalone holds what differs as long as a node must be complete by itself.
+	Standalone Standalone
+}
+
+// Pool is a worker pool: machines that are configured alike.
+type Pool struct {
+	Name string
+	// ControlPlane: the pool's nodes run etcd and the API server.
+	ControlPlane bool
+	Worker       gardencore.Worker
+}
+
+// Standalone holds the four values that make one node complete by itself, until nodes can join:
+// with an endpoint proxy on every node and a gardenlet they all change.
+type Standalone struct {
+	// NodeAPIServer is the host:port in the kubeconfigs on a node: its own API server.
+	NodeAPIServer string
+	// EndpointReconciler is kube-apiserver's --endpoint-reconciler-type.
+	EndpointReconciler string
+	// CriticalComponentsTaint: kubelet registers node.gardener.cloud/critical-components-not-ready.
+	CriticalComponentsTaint bool
+	// InitApprovesServing: `init` itself approves the kubelet's serving certificate.
+	InitApprovesServing bool
+}
+
+// Node holds the only per-machine facts that a renderer sees.
+type Node struct {
+	// Name is the Node object's name: the lower-cased host name.
+	Name string
+	// Addresses are the node's addresses, the primary one first. Never empty, never loopback.
+	Addresses    []netip.Addr
+	Zone         string
+	Pool         string
+	Architecture string // as in GOARCH
+}
+
+// IP is the node's primary address.
+func (n Node) IP() netip.Addr { return n.Addresses[0] }
+
+// APIServerPort is where kube-apiserver listens on every control plane node.
+const APIServerPort = 6443
+
+// KubernetesVersion is the Shoot's version without a leading v, for example 1.36.3.
+func (c *Cluster) KubernetesVersion() string { return c.Shoot.Spec.Kubernetes.Version }
+
+// Domain is the cluster's own DNS domain (Shoot spec.dns.domain).
+func (c *Cluster) Domain() string { return *c.Shoot.Spec.DNS.Domain }
+
+// APIDomain is the external host name of the API server (contract shoot-api §1).
+func (c *Cluster) APIDomain() string { return "api." + c.Domain() }
+
+// ClusterDomain is the DNS domain of Services.
+func (c *Cluster) ClusterDomain() string { return "cluster.local" }
+
+// APIServiceIPs are the addresses of the Service default/kubernetes, one per service network.
+func (c *Cluster) APIServiceIPs() []netip.Addr { return nth(c.Services, 1) }
+
+// DNSServiceIPs are the addresses of the cluster's DNS Service, one per service network.
+func (c *Cluster) DNSServiceIPs() []netip.Addr { return nth(c.Services, 10) }
+
+// SharedControlPlane says that control plane nodes carry workload.
+func (c *Cluster) SharedControlPlane() bool { return c.Shoot.Annotations[AnnotationShared] == "true" }
+
+// EtcdToken is the initial-cluster-token of this generation: a restored cluster gets another,
+// so that members of an earlier life can never talk to it.
+func (c *Cluster) EtcdToken() string { return fmt.Sprintf("%s.%d", c.UID, c.Generation) }
+
+// NodeServer is the URL of the API server in the kubeconfigs on a node.
+func (c *Cluster) NodeServer() string { return "https://" + c.Standalone.NodeAPIServer }
+
+// TLSServerName is what the kubeconfigs on a node expect in the API server's certificate,
+// so that addresses may come and go without new certificates.
+const TLSServerName = "kubernetes.default.svc"
+
+// Join renders prefixes as the comma-separated list that Kubernetes' flags take.
+func Join[T fmt.Stringer](items []T) string {
+	out := make([]string, 0, len(items))
+	for _, item := range items {
+		out = append(out, item.String())
+	}
+	return strings.Join(out, ",")
+}
+
+// nth returns the n-th address of every prefix.
+func nth(prefixes []netip.Prefix, n int) []netip.Addr {
+	out := make([]netip.Addr, 0, len(prefixes))
+	for _, prefix := range prefixes {
+		addr := prefix.Masked().Addr()
+		for range n {
+			addr = addr.Next()
+		}
+		out = append(out, addr)
+	}
+	return out
+}

@@ -1,0 +1,76 @@
+// Package layout turns the question "what does gardenadm put on a node, and where" into one table of ports, users, units and paths.
+// Used by every renderer and host step instead of literals, and by hack/docs, which prints it into docs/node-layout.md.
+package layout
+
+// Ports on a node. All of them are on the host network.
+const (
+	PortAPIServer         = 6443
+	PortEtcdClient        = 2379
+	PortEtcdPeer          = 2380
+	PortEtcdMetrics       = 2381
+	PortKubelet           = 10250
+	PortKubeletHealthz    = 10248
+	PortControllerManager = 10257
+	PortScheduler         = 10259
+	PortKubeProxyMetrics  = 10249
+	PortKubeProxyHealthz  = 10256
+	PortFlannelHealthz    = 10251
+	PortVXLAN             = 8472
+)
+
+// UID is the user of the static pods; it exists on no host and owns nothing but their data directories.
+// They read their root:root 0640 files through group 0.
+const UID = 65532
+
+// Units that gardenadm makes or configures.
+const (
+	UnitContainerd = "containerd.service"
+	UnitKubelet    = "kubelet.service"
+	UnitNetwork    = "gardener-node-network.service"
+	UnitSysctl     = "systemd-sysctl.service"
+	UnitJournald   = "systemd-journald.service"
+)
+
+// Paths on a node.
+const (
+	DirBin        = "/opt/bin"
+	DirCNIBin     = "/opt/cni/bin"
+	DirCNIConf    = "/etc/cni/net.d"
+	DirState      = "/var/lib/gardenadm"
+	DirSecrets    = DirState + "/secrets"
+	DirAgent      = "/var/lib/gardener-node-agent"
+	DirManifests  = "/etc/kubernetes/manifests"
+	DirStaticPods = "/var/lib/static-pods"
+	DirEtcd       = "/var/lib/etcd-main"
+	// DirEtcdData is etcd's --data-dir; the name is etcd-druid's (contract control-plane §3).
+	DirEtcdData      = DirEtcd + "/data/new.etcd"
+	DirKubelet       = "/var/lib/kubelet"
+	DirKubeletConfig = DirKubelet + "/config.d"
+	DirContainerd    = "/var/lib/containerd"
+	DirPodLogs       = "/var/log/pods"
+	DirAuditLog      = "/var/log/kube-apiserver"
+
+	FileGardenadm        = DirBin + "/gardenadm"
+	FileKubectl          = DirBin + "/kubectl"
+	FileEtcdData         = DirBin + "/etcd-data"
+	FileAdminKubeconfig  = "/etc/kubernetes/admin.conf"
+	FileShootUID         = DirState + "/shoot-uid"
+	FileJournal          = DirState + "/journal.jsonl"
+	FileNode             = DirState + "/node.json"
+	FileKubeletBinary    = DirBin + "/kubelet"
+	FileKubeletConfig    = DirKubelet + "/config/kubelet"
+	FileKubeletCA        = DirKubelet + "/ca.crt"
+	FileKubeletConf      = DirKubelet + "/kubeconfig-real"
+	FileKubeletBootstrap = DirKubelet + "/kubeconfig-bootstrap"
+	FileKubeletArgs      = DirKubelet + "/extra_args"
+	FileKubeletCert      = DirKubelet + "/pki/kubelet-client-current.pem"
+	FileContainerdConf   = "/etc/containerd/config.toml"
+	DirContainerdDropIns = "/etc/containerd/conf.d"
+	DirRegistryHosts     = "/etc/containerd/certs.d"
+	SocketContainerd     = "/run/containerd/containerd.sock"
+	FileSysctl           = "/etc/sysctl.d/99-k8s-general.conf"
+	FileJournaldConf     = "/etc/systemd/journald.conf.d/50-gardenadm.conf"
+)
+
+// Row is one line of the table: what it is, where, and who owns or opens it.
+type Row struct{ Kind, Item, Owner, Purpose string }

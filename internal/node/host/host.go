@@ -1,0 +1,179 @@
+// Package host turns intentions (write this file, start this unit) into changes of the machine it runs on; the only door to the OS.
+// Used by the node agent and the host steps.
+package host
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"net/netip"
+	"time"
+)
+
+// Host is one machine. New gives the real one, hosttest.New a recording fake; both pass the same conformance suite.
+type Host struct {
+	Files   Files
+	Units   Units
+	Images  Images
+	Network Network
+	Runner  Runner
+	Prober  Prober
+}
+
+// Owner is a numeric user and group; the zero value is root:root.
+type Owner struct{ UID, GID int }
+
+// FileInfo is what a path holds.
+type FileInfo struct {
+	Path  string
+	Mode  fs.FileMode // permission bits and type
+	Owner Owner
+	Size  int64
+	// SHA256 is the hex digest of a regular file's content, "" otherwise.
+	SHA256 string
+	// Target is a symbolic link's target, "" otherwise.
+	Target string
+}
+
+// Files changes the file system. Writes are atomic and durable: content is written beside the path, synced and renamed,
+// and the directory is synced; missing parent directories are made root:root 0755. Nothing is ever half-written.
+type Files interface {
+	// Read returns a file's content; a missing one is fs.ErrNotExist.
+	Read(ctx context.Context, path string) ([]byte, error)
+	// Write replaces the file, root:root with exactly the given permission bits (no umask).
+	// The content is read to its end before the path changes.
+	Write(ctx context.Context, path string, content io.Reader, mode fs.FileMode) error
+	// Symlink makes path a symbolic link to target, replacing a file or link that is there.
+	Symlink(ctx context.Context, target, path string) error
+	// MakeDir makes the directory (and missing parents, root:root 0755) with exactly this owner and mode; an existing one is set to them.
+	MakeDir(ctx context.Context, path string, owner Owner, mode fs.FileMode) error
+	// Remove removes path and all below it; a missing path is fine. It refuses relative paths and "/".
+	Remove(ctx context.Context, path string) error
+	// Stat describes path without following a last symbolic link; a missing one is fs.ErrNotExist.
+	Stat(ctx context.Context, path string) (FileInfo, error)
+	// List returns the names in a directory in order; a missing directory is fs.ErrNotExist.
+	List(ctx context.Context, path string) ([]string, error)
+}
+
+// UnitState is a systemd unit's state in systemd's own words.
+type UnitState struct {
+	Load   string // loaded, not-found, masked …
+	Active string // active, inactive, failed, activating …
+	Sub    string // running, exited, dead …
+	// Enabled says that it starts at boot.
+	Enabled bool
+	// NeedsReload says that the unit's files changed since systemd read them.
+	NeedsReload bool
+}
+
+// Units drives systemd over D-Bus. Start, Restart and Stop wait for the job's end; a job that does not end in "done"
+// is an error with the unit's state and the last lines of its journal.
+type Units interface {
+	Reload(ctx context.Context) error
+	Enable(ctx context.Context, name string) error
+	Disable(ctx context.Context, name string) error
+	Start(ctx context.Context, name string) error
+	Restart(ctx context.Context, name string) error
+	Stop(ctx context.Context, name string) error
+	// State of an unknown unit is Load "not-found" and no error.
+	State(ctx context.Context, name string) (UnitState, error)
+}
+
+// Image is an image in containerd's store, in the namespace of Kubernetes (k8s.io).
+type Image struct {
+	Name   string // full reference
+	Digest string // of the manifest or index, sha256:…
+	// Pinned images are never garbage-collected by kubelet or containerd.
+	Pinned bool
+}
+
+// Blobs gives the content of an image that is to be imported, by digest (sha256:…).
+type Blobs interface {
+	Blob(ctx context.Context, digest string) (io.ReadCloser, error)
+}
+
+// Images is containerd's image store.
+type Images interface {
+	// Ready is nil once containerd answers and its CRI plugin and snapshotter are ready.
+	Ready(ctx context.Context) error
+	// Import takes the manifest with the image's digest and all that it refers to from blobs, verifies every digest,
+	// unpacks it and records it under the image's name, pinned if wanted. What is there already is not read again.
+	Import(ctx context.Context, image Image, blobs Blobs) error
+	// List returns all images in order of name.
+	List(ctx context.Context) ([]Image, error)
+}
+
+// Address is an address on one of the machine's links.
+type Address struct {
+	Link   string
+	Prefix netip.Prefix // address and network length
+	// Physical: the link is a network card (or what a machine container has for one: a veth to the outside),
+	// not a bridge, tunnel or another link that software made for its own use.
+	Physical bool
+	// Up: the link is up.
+	Up bool
+}
+
+// Route leads to a destination over a link.
+type Route struct {
+	Destination netip.Prefix
+	Link        string
+	Source      netip.Addr // preferred source; the zero Addr for none
+}
+
+// Network is the machine's links and routes.
+type Network interface {
+	// Addresses returns all addresses, ordered by link index, then as the kernel lists them.
+	Addresses(ctx context.Context) ([]Address, error)
+	// DefaultSource returns the source address of the default route; the zero Addr when there is none.
+	DefaultSource(ctx context.Context) (netip.Addr, error)
+	// Routes returns the IPv4 and IPv6 routes of the main table that carry a destination, sorted.
+	Routes(ctx context.Context) ([]Route, error)
+	// EnsureRoute makes the route exist exactly so (link scope).
+	EnsureRoute(ctx context.Context, route Route) error
+}
+
+// Command is a program to be run to its end; there is no shell.
+type Command struct {
+	Path  string
+	Args  []string
+	Env   []string // in addition to PATH; nothing of the caller's environment is passed on
+	Stdin io.Reader
+}
+
+// Output is what a program printed.
+type Output struct{ Stdout, Stderr []byte }
+
+// Runner runs programs. A failing one is an error that carries the exit code and the end of its stderr, never its arguments' secrets:
+// secrets are not to be passed as arguments at all.
+type Runner interface {
+	Run(ctx context.Context, command Command) (Output, error)
+}
+
+// Facts are what a host is and allows. They become local drop-ins, never part of an OperatingSystemConfig.
+type Facts struct {
+	// HostName is the kernel's host name, as it is.
+	HostName string
+	// Architecture as in GOARCH.
+	Architecture string
+	Kernel       string // release, for example 6.1.0-35-amd64
+	// CgroupVersion is 1 (also for hybrid) or 2.
+	CgroupVersion int
+	// Systemd: systemd is the init system and answers on D-Bus.
+	Systemd bool
+	// LowersOOMScore: a process may be given a negative oom_score_adj (found by trying).
+	LowersOOMScore bool
+	// Nameservers in /etc/resolv.conf, in order.
+	Nameservers []netip.Addr
+	// SystemdResolvConf: /run/systemd/resolve/resolv.conf exists, with the nameservers behind a local stub.
+	SystemdResolvConf bool
+	Root              bool
+	Memory            uint64 // bytes
+	CPUs              int
+	Now               time.Time
+}
+
+// Prober finds the facts. It changes nothing that outlives the call.
+type Prober interface {
+	Probe(ctx context.Context) (Facts, error)
+}
