@@ -6,11 +6,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -121,12 +122,12 @@ func (i Issuer) now() time.Time {
 	return time.Now()
 }
 
-// Checksum identifies the Spec's content; it is kept with the issued secret (contract label checksum-of-config).
+// Checksum identifies the Spec's content: an unsigned 64-bit number in decimal (contract control-plane §2, label checksum-of-config).
 func (s Spec) Checksum() string {
 	raw, err := json.Marshal(s)
 	if err != nil { // a Spec holds nothing that JSON refuses
 		return ""
 	}
 	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:8])
+	return strconv.FormatUint(binary.BigEndian.Uint64(sum[:8]), 10)
 }
