@@ -1,0 +1,97 @@
+// Package client turns rendered objects into objects of the API, and questions about the cluster into described waits.
+// Used by the API steps.
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// FieldManager owns every field that gardenadm applies.
+const FieldManager = "gardenadm"
+
+// requestTimeout bounds one request, so that a hung API server is noticed and the request is tried again.
+const requestTimeout = 15 * time.Second
+
+// Client talks to one cluster's API. It is safe for concurrent use.
+type Client struct {
+	client.Client
+	http *http.Client
+	host string
+}
+
+// New connects with the given kubeconfig. No request is made yet.
+func New(kubeconfig []byte) (*Client, error) {
+	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read kubeconfig: %w", err)
+	}
+	config.Timeout = requestTimeout
+	config.QPS, config.Burst = -1, -1 // the API server's own fairness decides
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("make client for %s: %w", config.Host, err)
+	}
+	// A scheme of our own keeps client-go's global one untouched; discovery is made at the first request.
+	types := runtime.NewScheme()
+	if err := scheme.AddToScheme(types); err != nil {
+		return nil, err
+	}
+	inner, err := client.New(config, client.Options{HTTPClient: httpClient, Scheme: types})
+	if err != nil {
+		return nil, fmt.Errorf("make client for %s: %w", config.Host, err)
+	}
+	return &Client{Client: inner, http: httpClient, host: config.Host}, nil
+}
+
+// Ready is nil when the API server answers its readiness check. The connection is verified with the kubeconfig's authority,
+// so nil also says that it is this cluster's server.
+func (c *Client) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.host+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask API server: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("ask API server: /readyz says %s", response.Status)
+	}
+	return nil
+}
+
+// ApplyObjects makes the objects exist as given, server-side, in the given order. Fields that others own stay theirs unless they are in conflict.
+func (c *Client) ApplyObjects(ctx context.Context, objects ...client.Object) error {
+	for _, object := range objects {
+		if err := c.applyOne(ctx, object); err != nil {
+			gvk := object.GetObjectKind().GroupVersionKind()
+			return fmt.Errorf("apply %s %s: %w", gvk.Kind, client.ObjectKeyFromObject(object), err)
+		}
+	}
+	return nil
+}
+
+func (c *Client) applyOne(ctx context.Context, object client.Object) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return err
+	}
+	u := &unstructured.Unstructured{Object: content}
+	unstructured.RemoveNestedField(u.Object, "status")
+	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
+	unstructured.RemoveNestedField(u.Object, "spec", "template", "metadata", "creationTimestamp")
+	return c.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldManager), client.ForceOwnership)
+}

@@ -1,0 +1,82 @@
+// Package apistep turns what reconciling decides into requests to the API, one function per step.
+// Used by sequence/reconcile.
+package apistep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/gardenadm/gardenadm/internal/kube/certificate"
+	kube "github.com/gardenadm/gardenadm/internal/kube/client"
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/render/component"
+	"github.com/gardenadm/gardenadm/internal/secret"
+)
+
+// KeepSecrets applies every secret to the API and reads them back, so that nothing is forgotten elsewhere before it is there.
+func KeepSecrets(ctx context.Context, api *kube.Client, set secret.Set) error {
+	store := kube.SecretStore{Client: api}
+	for _, key := range set.Keys() {
+		if err := store.Save(ctx, set[key]); err != nil {
+			return fmt.Errorf("keep secret %s: %w", key, err)
+		}
+	}
+	kept, err := store.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("read secrets back: %w", err)
+	}
+	for _, key := range set.Keys() {
+		if kept[key].Spec.Checksum() != set[key].Spec.Checksum() {
+			return fmt.Errorf("read secrets back: %s is not in the API", key)
+		}
+	}
+	return nil
+}
+
+// Apply applies a component's objects in order.
+func Apply(ctx context.Context, api *kube.Client, objects []component.Object) error {
+	for _, object := range objects {
+		if err := api.ApplyObjects(ctx, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LabelControlPlane gives the node the role that a kubelet may not give itself.
+func LabelControlPlane(ctx context.Context, api *kube.Client, node cluster.Node) error {
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":""}}}`))
+	object := &corev1.Node{}
+	object.Name = node.Name
+	if err := api.Patch(ctx, object, patch); err != nil {
+		return fmt.Errorf("label Node %s: %w", node.Name, err)
+	}
+	return nil
+}
+
+// ApproveServing approves the node's request for its kubelet's serving certificate, if it is exactly that.
+func ApproveServing(ctx context.Context, api *kube.Client, node cluster.Node) error {
+	return certificate.ApproveServing(ctx, api, node.Name)
+}
+
+// WaitNode is nil when the node is Ready.
+func WaitNode(ctx context.Context, api *kube.Client, node cluster.Node) error {
+	return api.NodeReady(ctx, node.Name)
+}
+
+// WaitComponents is nil when all workloads among the objects and the static pods of the nodes are Ready.
+func WaitComponents(ctx context.Context, api *kube.Client, objects []component.Object, staticPods []string) error {
+	workloads := make([]client.Object, 0, len(objects))
+	for _, object := range objects {
+		workloads = append(workloads, object)
+	}
+	return errors.Join(
+		api.WorkloadsReady(ctx, workloads...),
+		api.PodsReady(ctx, secret.Namespace, staticPods...),
+	)
+}

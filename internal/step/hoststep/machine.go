@@ -1,0 +1,111 @@
+// Package hoststep turns what init decides about this machine into calls of the host's parts, one function per step.
+// Used by the sequences that work on a host.
+package hoststep
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"strings"
+
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/node/preflight"
+)
+
+// Machine is what init found out about the host that it runs on.
+type Machine struct {
+	Facts   host.Facts
+	Address preflight.NodeAddress
+}
+
+// Network is the network of the machine's address.
+func (m Machine) Network() netip.Prefix { return m.Address.Prefix.Masked() }
+
+// Node is the machine as renderers see it.
+func (m Machine) Node(pool cluster.Pool) cluster.Node {
+	zone := ""
+	if zones := pool.Worker.Zones; len(zones) > 0 {
+		zone = zones[0]
+	}
+	return cluster.Node{
+		Name:         strings.ToLower(m.Facts.HostName),
+		Addresses:    []netip.Addr{m.Address.IP()},
+		Zone:         zone,
+		Pool:         pool.Name,
+		Architecture: m.Facts.Architecture,
+	}
+}
+
+// Check finds the facts, checks them, and chooses the machine's address in the cluster. It changes nothing.
+func Check(ctx context.Context, h *host.Host, wanted netip.Addr) (Machine, error) {
+	facts, err := h.Prober.Probe(ctx)
+	if err != nil {
+		return Machine{}, fmt.Errorf("probe this machine: %w", err)
+	}
+	if err := preflight.All(facts); err != nil {
+		return Machine{}, err
+	}
+	addresses, err := h.Network.Addresses(ctx)
+	if err != nil {
+		return Machine{}, fmt.Errorf("list addresses: %w", err)
+	}
+	source, err := h.Network.DefaultSource(ctx)
+	if err != nil {
+		return Machine{}, fmt.Errorf("find default route: %w", err)
+	}
+	address, err := preflight.ChooseNodeAddress(addresses, source, wanted)
+	return Machine{Facts: facts, Address: address}, err
+}
+
+// ClusterUID returns the cluster's identity, which is made once and kept on disk.
+func ClusterUID(ctx context.Context, h *host.Host) (string, error) {
+	raw, err := h.Files.Read(ctx, layout.FileShootUID)
+	if err == nil {
+		return strings.TrimSpace(string(raw)), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read cluster identity: %w", err)
+	}
+	if err := h.Files.MakeDir(ctx, layout.DirState, host.Owner{}, 0o700); err != nil {
+		return "", fmt.Errorf("make state directory: %w", err)
+	}
+	uid := newUUID()
+	if err := h.Files.Write(ctx, layout.FileShootUID, strings.NewReader(uid+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep cluster identity: %w", err)
+	}
+	return uid, nil
+}
+
+// newUUID returns a random UUID (version 4).
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:]) //nolint:errcheck // never fails since Go 1.24
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// InstallProgram puts the running program where the units of the node expect it. The same content is left alone.
+func InstallProgram(ctx context.Context, h *host.Host, self string) error {
+	running, err := h.Files.Stat(ctx, self)
+	if err != nil {
+		return fmt.Errorf("find the running program: %w", err)
+	}
+	installed, err := h.Files.Stat(ctx, layout.FileGardenadm)
+	if err == nil && installed.SHA256 == running.SHA256 && installed.Mode.Perm() == 0o755 {
+		return nil
+	}
+	raw, err := h.Files.Read(ctx, self)
+	if err != nil {
+		return fmt.Errorf("read the running program: %w", err)
+	}
+	if err := h.Files.Write(ctx, layout.FileGardenadm, bytes.NewReader(raw), 0o755); err != nil {
+		return fmt.Errorf("install gardenadm: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package hoststep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/render/kubeconfig"
+	"github.com/gardenadm/gardenadm/internal/secret"
+)
+
+// ErrControlPlaneWithoutSecrets says that this machine holds a cluster whose secrets are in its API, which does not answer.
+var ErrControlPlaneWithoutSecrets = errors.New("this machine already holds a cluster whose API server does not answer; its secrets are in the API")
+
+// IssueSecrets issues what is wanted and not on disk yet. It refuses to make new authorities beside the data of a cluster:
+// they would lock out everything that trusts the old ones.
+func IssueSecrets(ctx context.Context, h *host.Host, specs []secret.Spec) (secret.Set, error) {
+	store := secret.Directory{Path: layout.DirSecrets}
+	have, err := store.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load secrets: %w", err)
+	}
+	if len(have) == 0 {
+		_, err := h.Files.Stat(ctx, layout.DirEtcdData)
+		if err == nil {
+			return nil, fmt.Errorf("%w: see the log of kube-apiserver in %s", ErrControlPlaneWithoutSecrets, layout.DirPodLogs)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("look for etcd's data: %w", err)
+		}
+	}
+	return secret.Issuer{Store: store}.Ensure(ctx, specs)
+}
+
+// ForgetSecrets removes the secrets from the disk; the API has them now.
+func ForgetSecrets(ctx context.Context, h *host.Host) error {
+	return h.Files.Remove(ctx, layout.DirSecrets)
+}
+
+// BootstrapKubeconfig returns a kubeconfig with all rights that lives one day and only in memory:
+// before the API has roles, nothing else may create them.
+func BootstrapKubeconfig(ctx context.Context, c *cluster.Cluster, set secret.Set) ([]byte, error) {
+	store := &secret.Memory{}
+	client := secret.Authority(secret.AuthorityClient)
+	if err := store.Save(ctx, set[client.Key()]); err != nil {
+		return nil, err
+	}
+	admin := secret.Spec{
+		Name: "bootstrap-admin", Kind: secret.Client, Signer: client.Name,
+		CommonName: "gardenadm:bootstrap", Organization: []string{"system:masters"}, ValidDays: 1,
+	}
+	issued, err := secret.Issuer{Store: store}.Ensure(ctx, []secret.Spec{client, admin})
+	if err != nil {
+		return nil, fmt.Errorf("issue bootstrap certificate: %w", err)
+	}
+	return kubeconfig.Render(kubeconfig.Config{
+		Server: c.NodeServer(), TLSServerName: cluster.TLSServerName,
+		CA:   set.Get(secret.AuthorityCluster, "", secret.DataCACert),
+		Cert: issued.Get(admin.Name, "", secret.DataCert), Key: issued.Get(admin.Name, "", secret.DataKey),
+	}), nil
+}
