@@ -71,6 +71,3 @@ const (
 	FileSysctl           = "/etc/sysctl.d/99-k8s-general.conf"
 	FileJournaldConf     = "/etc/systemd/journald.conf.d/50-gardenadm.conf"
 )
-
-// Row is one line of the table: what it is, where, and who owns or opens it.
-type Row struct{ Kind, Item, Owner, Purpose string }

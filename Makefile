@@ -1,0 +1,44 @@
+# make cluster: a cluster of machine containers on this computer.   make test: everything that CI runs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CLUSTER := gardenadm-local
+MACHINE := go run ./test/machine/cmd/machine
+export PATH := $(PATH):/usr/local/go/bin
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+setup: ## install what this computer lacks (Debian packages)
+	@hack/setup
+
+build: setup ## bin/gardenadm and .local/bundle
+	@go run ./hack/build program gardenadm -o bin
+	@go run ./hack/build bundle -o .local/bundle
+
+cluster: build ## a running cluster; .local/kubeconfig works from here
+	@hack/cluster up
+
+cluster-down: ## remove the cluster and all that belongs to it
+	@hack/cluster down
+
+generate: ## rewrite generated docs
+	@go run ./hack/docs
+
+golden: ## rewrite golden files
+	@UPDATE_GOLDEN=1 go test ./internal/... >/dev/null; git --no-pager diff --stat -- '*testdata*'
+
+verify: setup ## format, vet, staticcheck, generated code, layers, unit tests with -race
+	@hack/verify
+
+integration-test e2e: build
+	@go test -count=1 -timeout=40m ./test/...
+
+test: verify e2e ## verify, then the stories on machine containers
+
+bench: build ## figures of the first walk
+	@go test -count=1 -timeout=60m -run='^$$' -bench=. ./test/e2e
+
+clean: cluster-down ## remove what was built here; the cache of programs stays
+	@rm -rf bin .local
+
+.PHONY: help setup build cluster cluster-down generate golden verify integration-test e2e test bench clean
