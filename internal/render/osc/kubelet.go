@@ -69,20 +69,23 @@ func kubelet(in Input) ([]unit, []file, error) {
 	}}, files, nil
 }
 
-// kubeletCommand is kubelet's command line, a flag a line. --bootstrap-kubeconfig may name a file that is not there as long as
-// the kubeconfig is valid (kubernetes 1.36.3, pkg/kubelet/certificate/bootstrap, LoadClientConfig).
+// kubeletCommand is kubelet's command line, a flag a line. A control plane node's kubelet has no --bootstrap-kubeconfig: with it
+// kubelet ends when its client certificate expired while the machine was off and the API server that could help is the one that
+// this kubelet has to start (kubernetes 1.36.3, pkg/kubelet/certificate/bootstrap, LoadClientConfig).
 func kubeletCommand(c *cluster.Cluster, pool cluster.Pool) (string, error) {
 	labels, err := nodeLabels(c, pool)
 	if err != nil {
 		return "", err
 	}
-	lines := []string{
-		layout.FileKubeletBinary,
-		"--bootstrap-kubeconfig=" + layout.FileKubeletBootstrap,
-		"--config=" + layout.FileKubeletConfig,
-		"--config-dir=" + layout.DirKubeletConfig,
-		"--kubeconfig=" + layout.FileKubeletConf,
+	lines := []string{layout.FileKubeletBinary}
+	if !pool.ControlPlane {
+		lines = append(lines, "--bootstrap-kubeconfig="+layout.FileKubeletBootstrap)
 	}
+	lines = append(lines,
+		"--config="+layout.FileKubeletConfig,
+		"--config-dir="+layout.DirKubeletConfig,
+		"--kubeconfig="+layout.FileKubeletConf,
+	)
 	for _, label := range labels {
 		lines = append(lines, "--node-labels="+label)
 	}

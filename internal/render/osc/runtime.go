@@ -20,8 +20,12 @@ func Runtime(full *extensionsv1alpha1.OperatingSystemConfig) *extensionsv1alpha1
 		paths = append(paths, unit.FilePaths...)
 	}
 	out.Spec.Files = slices.DeleteFunc(out.Spec.Files, func(file file) bool {
-		// CNI plugins are run anew for every pod, so no unit depends on them.
-		return !slices.Contains(paths, file.Path) && !strings.HasPrefix(file.Path, layout.DirCNIBin+"/")
+		return !slices.Contains(paths, file.Path) && !runByOthers(file.Path)
 	})
 	return out
+}
+
+// runByOthers: CNI plugins are run anew for every pod and etcd-data by gardenadm, so no unit depends on them.
+func runByOthers(path string) bool {
+	return strings.HasPrefix(path, layout.DirCNIBin+"/") || path == layout.FileEtcdData
 }
