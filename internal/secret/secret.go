@@ -4,6 +4,7 @@ package secret
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -95,4 +96,21 @@ func (s Set) Keys() []string { return slices.Sorted(maps.Keys(s)) }
 type Store interface {
 	Load(ctx context.Context) (Set, error)
 	Save(ctx context.Context, secret Secret) error
+}
+
+// Merge joins lists of specs: equal ones become one, two different ones with the same key are an error.
+// The result is sorted by key.
+func Merge(lists ...[]Spec) ([]Spec, error) {
+	byKey := map[string]Spec{}
+	for _, spec := range slices.Concat(lists...) {
+		if other, ok := byKey[spec.Key()]; ok && other.Checksum() != spec.Checksum() {
+			return nil, fmt.Errorf("merge wanted secrets: %s is declared twice and differently", spec.Key())
+		}
+		byKey[spec.Key()] = spec
+	}
+	out := make([]Spec, 0, len(byKey))
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		out = append(out, byKey[key])
+	}
+	return out, nil
 }

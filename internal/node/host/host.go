@@ -18,6 +18,9 @@ type Host struct {
 	Network Network
 	Runner  Runner
 	Prober  Prober
+
+	// close ends connections; nil where there are none.
+	close func() error
 }
 
 // Owner is a numeric user and group; the zero value is root:root.
@@ -47,7 +50,8 @@ type Files interface {
 	Symlink(ctx context.Context, target, path string) error
 	// MakeDir makes the directory (and missing parents, root:root 0755) with exactly this owner and mode; an existing one is set to them.
 	MakeDir(ctx context.Context, path string, owner Owner, mode fs.FileMode) error
-	// Remove removes path and all below it; a missing path is fine. It refuses relative paths and "/".
+	// Remove removes path and all below it; a missing path is fine. It refuses relative paths and "/", and what has
+	// something mounted at or below it, so that a volume's data never goes with its mount point.
 	Remove(ctx context.Context, path string) error
 	// Stat describes path without following a last symbolic link; a missing one is fs.ErrNotExist.
 	Stat(ctx context.Context, path string) (FileInfo, error)
@@ -62,18 +66,24 @@ type UnitState struct {
 	Sub    string // running, exited, dead …
 	// Enabled says that it starts at boot.
 	Enabled bool
-	// NeedsReload says that the unit's files changed since systemd read them.
+	// NeedsReload says that the unit's file or its own drop-ins changed since systemd read them.
 	NeedsReload bool
 }
 
 // Units drives systemd over D-Bus. Start, Restart and Stop wait for the job's end; a job that does not end in "done"
-// is an error with the unit's state and the last lines of its journal.
+// is a *UnitError with the unit's state and the last lines of its journal.
 type Units interface {
+	// Reload makes systemd read its unit files again.
 	Reload(ctx context.Context) error
+	// Enable makes the unit start at boot, as its [Install] section says; a unit without one is left as it is.
+	// An unknown unit is an error. Enable and Disable reload when they change something.
 	Enable(ctx context.Context, name string) error
+	// Disable undoes Enable; an unknown unit is fine.
 	Disable(ctx context.Context, name string) error
+	// Start and Restart also clear the unit's count of failures, so that a rate limit does not stand in the way of a wish.
 	Start(ctx context.Context, name string) error
 	Restart(ctx context.Context, name string) error
+	// Stop stops the unit; an unknown unit is fine.
 	Stop(ctx context.Context, name string) error
 	// State of an unknown unit is Load "not-found" and no error.
 	State(ctx context.Context, name string) (UnitState, error)
@@ -87,7 +97,7 @@ type Image struct {
 	Pinned bool
 }
 
-// Blobs gives the content of an image that is to be imported, by digest (sha256:…).
+// Blobs gives the content of an image that is to be imported, by digest (sha256:…); a digest it has not is fs.ErrNotExist.
 type Blobs interface {
 	Blob(ctx context.Context, digest string) (io.ReadCloser, error)
 }
@@ -97,7 +107,9 @@ type Images interface {
 	// Ready is nil once containerd answers and its CRI plugin and snapshotter are ready.
 	Ready(ctx context.Context) error
 	// Import takes the manifest with the image's digest and all that it refers to from blobs, verifies every digest,
-	// unpacks it and records it under the image's name, pinned if wanted. What is there already is not read again.
+	// unpacks it and records it under the image's name (under the names of ImageNames, to be exact), pinned if wanted.
+	// What is there already is not read again. Of an index, the manifest for this machine must be there; those of other
+	// platforms are taken when blobs has them. The record comes last: an image that is listed is whole and unpacked.
 	Import(ctx context.Context, image Image, blobs Blobs) error
 	// List returns all images in order of name.
 	List(ctx context.Context) ([]Image, error)
@@ -127,7 +139,8 @@ type Network interface {
 	Addresses(ctx context.Context) ([]Address, error)
 	// DefaultSource returns the source address of the default route; the zero Addr when there is none.
 	DefaultSource(ctx context.Context) (netip.Addr, error)
-	// Routes returns the IPv4 and IPv6 routes of the main table that carry a destination, sorted.
+	// Routes returns the IPv4 and IPv6 unicast routes of the main table that carry a destination (so no default route),
+	// sorted by destination, then link. A route over several links has no Link.
 	Routes(ctx context.Context) ([]Route, error)
 	// EnsureRoute makes the route exist exactly so (link scope).
 	EnsureRoute(ctx context.Context, route Route) error
@@ -135,7 +148,7 @@ type Network interface {
 
 // Command is a program to be run to its end; there is no shell.
 type Command struct {
-	Path  string
+	Path  string // absolute, or a name that is looked up in the standard directories
 	Args  []string
 	Env   []string // in addition to PATH; nothing of the caller's environment is passed on
 	Stdin io.Reader
@@ -144,8 +157,9 @@ type Command struct {
 // Output is what a program printed.
 type Output struct{ Stdout, Stderr []byte }
 
-// Runner runs programs. A failing one is an error that carries the exit code and the end of its stderr, never its arguments' secrets:
-// secrets are not to be passed as arguments at all.
+// Runner runs programs. A failing one is a *RunError that carries the exit code and the end of its stderr, never its arguments' secrets:
+// secrets are not to be passed as arguments at all. When ctx ends, the program and its children are killed. The output is
+// returned also with an error.
 type Runner interface {
 	Run(ctx context.Context, command Command) (Output, error)
 }

@@ -28,7 +28,7 @@ import (
 func TestGolden(t *testing.T) {
 	full := build(t, input(t))
 	golden.Equal(t, "testdata/osc.yaml", golden.YAML(t, full))
-	golden.Equal(t, "testdata/runtime.txt", []byte(outline(osc.Runtime(full))))
+	golden.Equal(t, "testdata/outline.txt", []byte(outline(full)))
 	// What people review is not in base64.
 	golden.Equal(t, "testdata/kubelet.yaml", content(t, full, layout.FileKubeletConfig))
 	golden.Equal(t, "testdata/kubelet.service", []byte(*unit(t, full, layout.UnitKubelet).Content))
@@ -43,15 +43,6 @@ func TestBuildIsDeterministic(t *testing.T) {
 		if got := string(golden.YAML(t, build(t, input(t)))); got != want {
 			t.Fatal("two builds of the same input differ")
 		}
-	}
-}
-
-func TestRuntimeLeavesTheFullOneAlone(t *testing.T) {
-	full := build(t, input(t))
-	before := outline(full)
-	osc.Runtime(full)
-	if outline(full) != before {
-		t.Error("Runtime changed its argument")
 	}
 }
 

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gardenadm/gardenadm/internal/bundle"
+	"github.com/gardenadm/gardenadm/internal/cli/progress"
+	"github.com/gardenadm/gardenadm/internal/flow"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/sequence"
+)
+
+// initOptions are the flags of init. What the cluster is comes from manifests, never from flags.
+type initOptions struct {
+	bundle    string
+	nodeIP    string
+	logFormat string
+}
+
+func initCommand(streams Streams) *cobra.Command {
+	var options initOptions
+	command := &cobra.Command{
+		Use: "init", Short: "Make this machine the first control plane node of a new cluster", Args: noArguments,
+		Long: "Makes this machine a cluster of one node from a bundle, with nothing from outside.\n" +
+			"It can be run again after a failure or a crash at any point and goes on where it has to.",
+		RunE: func(command *cobra.Command, _ []string) error {
+			return runInit(command.Context(), options, streams)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&options.bundle, "bundle", "", "directory with the cluster's images (an OCI image layout)")
+	flags.StringVar(&options.nodeIP, "node-ip", "", "this machine's address in the cluster (default: source of the default route, else the only address)")
+	flags.StringVar(&options.logFormat, "log-format", "text", "progress on stderr as text or json")
+	return command
+}
+
+func runInit(ctx context.Context, options initOptions, streams Streams) error {
+	story, err := options.story()
+	if err != nil {
+		return err
+	}
+	defer story.Host.Close() //nolint:errcheck // the process ends
+	observer, closeObserver, err := newObserver(options.logFormat, streams)
+	if err != nil {
+		return err
+	}
+	err = story.Run(ctx, observer)
+	closeObserver()
+	if err != nil {
+		return err
+	}
+	printNext(streams, story)
+	return nil
+}
+
+// story checks the flags and opens what they name; nothing is changed yet.
+func (o initOptions) story() (*sequence.Init, error) {
+	var address netip.Addr
+	if o.nodeIP != "" {
+		parsed, err := netip.ParseAddr(o.nodeIP)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--node-ip: %q is not an address", o.nodeIP)}
+		}
+		address = parsed
+	}
+	if o.bundle == "" {
+		return nil, usageError{fmt.Errorf("--bundle is missing: name the directory with the cluster's images")}
+	}
+	if os.Geteuid() != 0 {
+		return nil, preconditionError{fmt.Errorf("init changes the whole machine: run it as root")}
+	}
+	images, err := bundle.Open(o.bundle, runtime.GOARCH)
+	if err != nil {
+		return nil, preconditionError{err}
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the running program: %w", err)
+	}
+	if program, err = filepath.EvalSymlinks(program); err != nil {
+		return nil, fmt.Errorf("find the running program: %w", err)
+	}
+	return &sequence.Init{Host: host.New(), Bundle: images, NodeIP: address, Program: program}, nil
+}
+
+// newObserver returns what shows progress on stderr and keeps the journal on disk, and what ends it.
+func newObserver(format string, streams Streams) (flow.Observer, func(), error) {
+	journal, err := openJournal()
+	if err != nil {
+		return nil, nil, err
+	}
+	kept := progress.NewJournal(journal)
+	closeJournal := func() { journal.Close() } //nolint:errcheck // the journal is never read for decisions
+	switch format {
+	case "json":
+		return flow.Observers(progress.NewJSON(streams.Err), kept), closeJournal, nil
+	case "text":
+		style := progress.Style{}
+		if file, ok := streams.Err.(*os.File); ok {
+			style = progress.Detect(file, os.Getenv)
+		}
+		console := progress.NewConsole(streams.Err, style)
+		return flow.Observers(console, kept), func() { console.Close(); closeJournal() }, nil
+	}
+	closeJournal()
+	return nil, nil, usageError{fmt.Errorf("--log-format: %q is unknown: use text or json", format)}
+}
+
+// openJournal opens the flow's journal, which is for people and support only.
+func openJournal() (*os.File, error) {
+	if err := os.MkdirAll(layout.DirState, 0o700); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	file, err := os.OpenFile(layout.FileJournal, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	return file, nil
+}
+
+func printNext(streams Streams, story *sequence.Init) {
+	fmt.Fprintf(streams.Out, `The cluster %s runs on this machine: node %s, API server https://%s:%d.
+
+Use it here (as root, in a new shell):
+    kubectl get nodes,pods -A
+Use it from elsewhere: copy %s and set its server to the address above.
+Keep the cluster's identity with your backups: %s
+`, story.Cluster.Shoot.Name, story.Node.Name, story.Node.IP(), layout.PortAPIServer, layout.FileAdminKubeconfig, story.Cluster.UID)
+}

@@ -1,0 +1,65 @@
+// Package nodenetwork turns the node's identity file into the routes that a node needs at boot, before anything else of the cluster runs.
+// Used by `gardenadm run node-network`, which gardener-node-network.service starts.
+package nodenetwork
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/gardenadm/gardenadm/internal/flow"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+)
+
+// addressWait is how long the node's link may take to get its address after power-on; systemd starts the unit again after a failure.
+const addressWait = time.Minute
+
+// Run makes every service network reachable for host processes: a route over the link of the node's address with that
+// address as source. Without it a machine that has no default route cannot dial a Service at all, and over lo the source
+// would be an address that remote pods cannot answer.
+func Run(ctx context.Context, h *host.Host, services []netip.Prefix) error {
+	g := flow.New("node network")
+	g.Add("route the service networks", flow.Do(func(ctx context.Context) error { return ensure(ctx, h, services) }).Retry(addressWait, time.Second))
+	return g.Run(ctx, nil)
+}
+
+func ensure(ctx context.Context, h *host.Host, services []netip.Prefix) error {
+	node, err := readNode(ctx, h)
+	if err != nil {
+		return err
+	}
+	addresses, err := h.Network.Addresses(ctx)
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	for _, address := range addresses {
+		if address.Prefix.Addr() != node || !address.Up {
+			continue
+		}
+		for _, service := range services {
+			route := host.Route{Destination: service, Link: address.Link, Source: node}
+			if err := h.Network.EnsureRoute(ctx, route); err != nil {
+				return fmt.Errorf("route %s over %s: %w", service, address.Link, err)
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("find the link of the node's address %s: no link that is up has it", node)
+}
+
+func readNode(ctx context.Context, h *host.Host) (netip.Addr, error) {
+	raw, err := h.Files.Read(ctx, layout.FileNode)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("read the node's identity: %w", err)
+	}
+	var node struct {
+		Addresses []netip.Addr `json:"addresses"`
+	}
+	if err := json.Unmarshal(raw, &node); err != nil || len(node.Addresses) == 0 {
+		return netip.Addr{}, fmt.Errorf("read the node's identity: %s holds no address", layout.FileNode)
+	}
+	return node.Addresses[0], nil
+}

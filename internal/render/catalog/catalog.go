@@ -1,0 +1,141 @@
+// Package catalog turns a cluster into all that it consists of: the one ordered list of components, and what they render together.
+// Used by the sequences, by render/osc for the static pods and by bundle for the images.
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/render/component"
+	"github.com/gardenadm/gardenadm/internal/render/component/apiserver"
+	"github.com/gardenadm/gardenadm/internal/render/component/controllermanager"
+	"github.com/gardenadm/gardenadm/internal/render/component/coredns"
+	"github.com/gardenadm/gardenadm/internal/render/component/etcd"
+	"github.com/gardenadm/gardenadm/internal/render/component/flannel"
+	"github.com/gardenadm/gardenadm/internal/render/component/kubeproxy"
+	"github.com/gardenadm/gardenadm/internal/render/component/scheduler"
+	"github.com/gardenadm/gardenadm/internal/render/component/system"
+	"github.com/gardenadm/gardenadm/internal/render/staticpod"
+	"github.com/gardenadm/gardenadm/internal/secret"
+)
+
+// All lists the components in the order in which they are applied.
+func All() []component.Component {
+	return []component.Component{
+		etcd.New(),
+		apiserver.New(),
+		controllermanager.New(),
+		scheduler.New(),
+		system.New(),
+		kubeproxy.New(),
+		flannel.New(),
+		coredns.New(),
+	}
+}
+
+// Wanted lists the components that the cluster has.
+func Wanted(c *cluster.Cluster) []component.Component {
+	var out []component.Component
+	for _, part := range All() {
+		if part.Wanted == nil || part.Wanted(c) {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// Secrets lists what the components read and the authorities that sign it, sorted by key.
+// Two components may share a secret; two different ones of one key are an error.
+func Secrets(c *cluster.Cluster, nodes []cluster.Node) ([]secret.Spec, error) {
+	specs := map[string]secret.Spec{}
+	var errs []error
+	add := func(spec secret.Spec, by string) {
+		if found, ok := specs[spec.Key()]; ok && !reflect.DeepEqual(found, spec) {
+			errs = append(errs, fmt.Errorf("declare secret %s of %s: another component declares it differently", spec.Key(), by))
+			return
+		}
+		specs[spec.Key()] = spec
+	}
+	for _, part := range Wanted(c) {
+		for _, spec := range declared(part, c, nodes) {
+			add(spec, part.Name)
+			if spec.Signer != "" {
+				add(secret.Authority(spec.Signer), part.Name)
+			}
+		}
+	}
+	out := make([]secret.Spec, 0, len(specs))
+	for _, spec := range specs {
+		out = append(out, spec)
+	}
+	slices.SortFunc(out, func(a, b secret.Spec) int { return strings.Compare(a.Key(), b.Key()) })
+	return out, errors.Join(errs...)
+}
+
+// StaticPods renders the control plane of one node, in the catalog's order.
+func StaticPods(in component.Input, node cluster.Node) ([]staticpod.Pod, error) {
+	var out []staticpod.Pod
+	for _, part := range Wanted(in.Cluster) {
+		if part.Host == nil {
+			continue
+		}
+		workload, err := part.Host(confine(in, part, node), node)
+		if err != nil {
+			return nil, err
+		}
+		pod, err := staticpod.Translate(workload)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, pod)
+	}
+	return out, nil
+}
+
+// Objects renders all objects in the cluster, in the order in which they are applied.
+func Objects(in component.Input) ([]component.Object, error) {
+	var out []component.Object
+	for _, part := range All() {
+		objects, err := ObjectsOf(part, in)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, objects...)
+	}
+	return out, nil
+}
+
+// ObjectsOf renders the objects of one component, none when the cluster does not have it.
+func ObjectsOf(part component.Component, in component.Input) ([]component.Object, error) {
+	if part.Objects == nil || part.Wanted != nil && !part.Wanted(in.Cluster) {
+		return nil, nil
+	}
+	return part.Objects(confine(in, part))
+}
+
+// Images lists the names of the images that the cluster's components run, sorted. Those from which the host's programs are taken,
+// and the sandbox's, belong to the operating system configuration.
+func Images(c *cluster.Cluster) []string {
+	var out []string
+	for _, part := range Wanted(c) {
+		out = append(out, part.Images...)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(out)))
+}
+
+// confine leaves in the input only the secrets that the component declared.
+func confine(in component.Input, part component.Component, nodes ...cluster.Node) component.Input {
+	in.Secrets = in.Secrets.Select(declared(part, in.Cluster, nodes))
+	return in
+}
+
+func declared(part component.Component, c *cluster.Cluster, nodes []cluster.Node) []secret.Spec {
+	if part.Secrets == nil {
+		return nil
+	}
+	return part.Secrets(c, nodes)
+}

@@ -1,0 +1,95 @@
+// Package apiserver turns a cluster into the kube-apiserver of a control plane node.
+// Used by render/catalog.
+package apiserver
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/model/image"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/render/component"
+	"github.com/gardenadm/gardenadm/internal/render/component/etcd"
+	"github.com/gardenadm/gardenadm/internal/render/component/workload"
+	"github.com/gardenadm/gardenadm/internal/render/staticpod"
+	"github.com/gardenadm/gardenadm/internal/secret"
+)
+
+const name = "kube-apiserver"
+
+// Directories in the container (contract control-plane §3).
+const (
+	dirServer         = "/srv/kubernetes/apiserver"
+	dirClientCA       = "/srv/kubernetes/ca-client"
+	dirFrontProxyCA   = "/srv/kubernetes/ca-front-proxy"
+	dirAggregator     = "/srv/kubernetes/aggregator"
+	dirKubeletCA      = "/srv/kubernetes/ca-kubelet"
+	dirKubelet        = "/srv/kubernetes/apiserver-kubelet"
+	dirServiceAccount = "/srv/kubernetes/service-account-key"
+	dirEtcdCA         = "/srv/kubernetes/etcd/ca"
+	dirEtcdClient     = "/srv/kubernetes/etcd/client"
+	dirEncryption     = "/etc/kubernetes/etcd-encryption-secret"
+	dirAuditPolicy    = "/etc/kubernetes/audit"
+	dirAuthentication = "/etc/kubernetes/structured/authentication"
+	dirAdmission      = "/etc/kubernetes/admission"
+	dirAuditLog       = "/var/log/kube-apiserver"
+)
+
+// New returns kube-apiserver.
+func New() component.Component {
+	return component.Component{
+		Name:    name,
+		Images:  []string{image.KubeAPIServer},
+		Secrets: secrets,
+		Host:    host,
+	}
+}
+
+func host(in component.Input, node cluster.Node) (staticpod.Workload, error) {
+	if err := check(settings(in.Cluster)); err != nil {
+		return staticpod.Workload{}, fmt.Errorf("render kube-apiserver: %w", err)
+	}
+	ref, err := in.Images.Reference(image.KubeAPIServer)
+	if err != nil {
+		return staticpod.Workload{}, fmt.Errorf("render kube-apiserver: %w", err)
+	}
+	configs, err := configFiles(in)
+	if err != nil {
+		return staticpod.Workload{}, fmt.Errorf("render kube-apiserver: %w", err)
+	}
+	return workload.Deployment(workload.Program{
+		Name:    name,
+		App:     "kubernetes",
+		Role:    "apiserver",
+		Image:   ref,
+		Command: workload.Command(name, flags(in.Cluster, node)),
+		Files:   append(configs, secretFiles(in, node)...),
+		Volumes: []corev1.Volume{{Name: "audit-log", VolumeSource: corev1.VolumeSource{
+			HostPath: &corev1.HostPathVolumeSource{Path: layout.DirAuditLog, Type: ptr.To(corev1.HostPathDirectoryOrCreate)},
+		}}},
+		Mounts: []corev1.VolumeMount{{Name: "audit-log", MountPath: dirAuditLog}},
+		Probe: workload.Probe{
+			// Alive without etcd: restarting the API server does not heal etcd, it only loses the caches.
+			Scheme: corev1.URISchemeHTTPS, Port: cluster.APIServerPort, Live: "/livez?exclude=etcd", Ready: "/readyz",
+		},
+		CPU:    "150m",
+		Memory: "300Mi",
+	}), nil
+}
+
+func secretFiles(in component.Input, node cluster.Node) []workload.Files {
+	return []workload.Files{
+		workload.Certificate(in.Secrets, serving(in.Cluster, node), dirServer),
+		workload.Bundle(in.Secrets, secret.AuthorityClient, dirClientCA),
+		workload.Bundle(in.Secrets, secret.AuthorityFrontProxy, dirFrontProxyCA),
+		workload.Certificate(in.Secrets, aggregator(), dirAggregator),
+		workload.Bundle(in.Secrets, secret.AuthorityKubelet, dirKubeletCA),
+		workload.Certificate(in.Secrets, kubeletClient(), dirKubelet),
+		workload.Issued(in.Secrets, ServiceAccountKey(), dirServiceAccount, secret.DataSigningKey, secret.DataSigningPub),
+		workload.Bundle(in.Secrets, secret.AuthorityEtcd, dirEtcdCA),
+		workload.Certificate(in.Secrets, etcd.ClientSecret(), dirEtcdClient),
+	}
+}

@@ -1,0 +1,155 @@
+// Package flannel turns a cluster into the pod network of its nodes.
+// Used by render/catalog.
+package flannel
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/model/image"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/render/component"
+	"github.com/gardenadm/gardenadm/internal/render/component/addon"
+)
+
+const (
+	name      = "flannel"
+	program   = "/usr/local/bin/flanneld"
+	dirConfig = "/etc/kube-flannel"
+
+	volumeConfig = "config"
+	volumeCNI    = "cni-conf"
+	// fileCNI is written by the program itself, and only when the network is up: its appearance makes the node ready.
+	fileCNI = layout.DirCNIConf + "/10-flannel.conflist"
+
+	fileKubeconfig = "kubeconfig"
+	fileNetwork    = "net-conf.json"
+)
+
+// New returns flannel.
+func New() component.Component {
+	return component.Component{
+		Name:    name,
+		Images:  []string{image.Flannel},
+		Wanted:  wanted,
+		Objects: objects,
+	}
+}
+
+func wanted(c *cluster.Cluster) bool {
+	return c.Shoot.Spec.Networking != nil && ptr.Deref(c.Shoot.Spec.Networking.Type, "") == cluster.NetworkFlannel
+}
+
+func objects(in component.Input) ([]component.Object, error) {
+	ref, err := in.Images.Reference(image.Flannel)
+	if err != nil {
+		return nil, fmt.Errorf("render flannel: %w", err)
+	}
+	network, err := networkConfiguration(in.Cluster)
+	if err != nil {
+		return nil, fmt.Errorf("render flannel: %w", err)
+	}
+	config := addon.ConfigMap(name, map[string]string{fileNetwork: network, fileKubeconfig: addon.Kubeconfig(in.Cluster)})
+	return []component.Object{
+		addon.ServiceAccount(name),
+		addon.ClusterRole("gardenadm:flannel",
+			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"get", "list", "watch"}},
+			// flannel publishes the node's tunnel end as annotations, through the status subresource.
+			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"nodes/status"}, Verbs: []string{"patch"}},
+		),
+		addon.Bind("gardenadm:flannel", "gardenadm:flannel", addon.Account(name)),
+		config,
+		daemonSet(ref, addon.Checksum(config)),
+	}, nil
+}
+
+func daemonSet(ref string, checksum map[string]string) *appsv1.DaemonSet {
+	labels := map[string]string{"app": name, "role": "network"}
+	return &appsv1.DaemonSet{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "DaemonSet"},
+		ObjectMeta: addon.Meta(name, addon.SystemLabels(labels)),
+		Spec: appsv1.DaemonSetSpec{
+			Selector:             &metav1.LabelSelector{MatchLabels: labels},
+			RevisionHistoryLimit: ptr.To[int32](2),
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{
+					Labels:      addon.NodeCritical(addon.SystemLabels(labels)),
+					Annotations: checksum,
+				},
+				Spec: corev1.PodSpec{
+					ServiceAccountName: name,
+					HostNetwork:        true,
+					DNSPolicy:          corev1.DNSDefault, // the cluster's DNS needs the pod network
+					PriorityClassName:  "system-node-critical",
+					Tolerations:        addon.EveryNode(),
+					EnableServiceLinks: ptr.To(false),
+					SecurityContext: &corev1.PodSecurityContext{
+						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+					},
+					Containers: []corev1.Container{container(ref)},
+					Volumes: []corev1.Volume{
+						{Name: volumeConfig, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+							LocalObjectReference: corev1.LocalObjectReference{Name: name},
+						}}},
+						{Name: volumeCNI, VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{
+							Path: layout.DirCNIConf, Type: ptr.To(corev1.HostPathDirectoryOrCreate),
+						}}},
+					},
+				},
+			},
+		},
+	}
+}
+
+func container(ref string) corev1.Container {
+	return corev1.Container{
+		Name:            name,
+		Image:           ref,
+		ImagePullPolicy: corev1.PullIfNotPresent,
+		Command: []string{
+			program,
+			"--cni-conf=" + fileCNI,
+			"--config=" + dirConfig + "/" + fileNetwork,
+			"--healthz-bind-address=" + net.JoinHostPort("127.0.0.1", strconv.Itoa(layout.PortFlannelHealthz)),
+			"--kubeconfig=" + dirConfig + "/" + fileKubeconfig,
+			"--node-ip=$(NODE_IP)",
+			"--node-name=$(NODE_NAME)",
+		},
+		Env: []corev1.EnvVar{fromField("NODE_NAME", "spec.nodeName"), fromField("NODE_IP", "status.hostIP")},
+		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
+			corev1.ResourceCPU: resource.MustParse("20m"), corev1.ResourceMemory: resource.MustParse("32Mi"),
+		}},
+		SecurityContext: addon.NetworkAdmin(),
+		LivenessProbe:   probe("/healthz", 10),
+		ReadinessProbe:  probe("/readyz", 2), // once the network is up
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: volumeConfig, MountPath: dirConfig, ReadOnly: true},
+			{Name: volumeCNI, MountPath: layout.DirCNIConf},
+		},
+	}
+}
+
+func fromField(name, path string) corev1.EnvVar {
+	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{
+		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path},
+	}}
+}
+
+func probe(path string, period int32) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{
+			Host: "127.0.0.1", Port: intstr.FromInt32(layout.PortFlannelHealthz), Path: path, Scheme: corev1.URISchemeHTTP,
+		}},
+		PeriodSeconds: period, TimeoutSeconds: 5, FailureThreshold: 6,
+	}
+}

@@ -1,0 +1,81 @@
+// Package system turns a cluster into the namespace, roles and facts that others build on.
+// Used by render/catalog.
+package system
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/render/component"
+	"github.com/gardenadm/gardenadm/internal/render/component/addon"
+	"github.com/gardenadm/gardenadm/internal/render/component/apiserver"
+)
+
+// GroupClusterAdmins is the organization in the client certificate of admin.conf. It is a group that a binding makes mighty,
+// and not system:masters: a binding can be taken away again.
+const GroupClusterAdmins = "gardenadm:cluster-admins"
+
+// roleRotate lets a node have its own client certificate renewed (contract node-agent-and-osc §5: bindings are named like roles).
+const roleRotate = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"
+
+// New returns the system component.
+func New() component.Component {
+	return component.Component{Name: "system", Objects: objects}
+}
+
+func objects(in component.Input) ([]component.Object, error) {
+	return []component.Object{
+		&corev1.Namespace{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+			ObjectMeta: metav1.ObjectMeta{Name: "garden"}, // contract control-plane §1
+		},
+		addon.Bind(GroupClusterAdmins, "cluster-admin", addon.Group(GroupClusterAdmins)),
+		addon.Bind(apiserver.KubeletUser, "system:kubelet-api-admin", addon.User(apiserver.KubeletUser)),
+		addon.Bind(roleRotate, roleRotate, addon.Group("system:nodes")),
+		addon.ConfigMap("shoot-info", shootInfo(in.Cluster)),
+	}, nil
+}
+
+// shootInfo tells pods and tools about the Shoot (contract control-plane §4). What is not known has no key.
+func shootInfo(c *cluster.Cluster) map[string]string {
+	out := map[string]string{
+		"extensions":        strings.Join(extensions(c), ","),
+		"projectName":       c.Project.Name,
+		"shootNamespace":    c.Shoot.Namespace,
+		"shootName":         c.Shoot.Name,
+		"provider":          c.Shoot.Spec.Provider.Type,
+		"region":            c.Shoot.Spec.Region,
+		"kubernetesVersion": c.KubernetesVersion(),
+		"domain":            c.Domain(),
+		"uid":               string(c.Shoot.UID),
+		"statusUID":         c.UID,
+		"serviceNetwork":    c.Services[0].String(),
+		"serviceNetworks":   cluster.Join(c.Services),
+		"podNetwork":        c.Pods[0].String(),
+		"podNetworks":       cluster.Join(c.Pods),
+		"nodeNetwork":       c.Nodes[0].String(),
+		"nodeNetworks":      cluster.Join(c.Nodes),
+	}
+	if maintenance := c.Shoot.Spec.Maintenance; maintenance != nil && maintenance.TimeWindow != nil {
+		out["maintenanceBegin"] = maintenance.TimeWindow.Begin
+		out["maintenanceEnd"] = maintenance.TimeWindow.End
+	}
+	maps.DeleteFunc(out, func(_, value string) bool { return value == "" })
+	return out
+}
+
+func extensions(c *cluster.Cluster) []string {
+	var out []string
+	for _, extension := range c.Shoot.Spec.Extensions {
+		if !ptr.Deref(extension.Disabled, false) {
+			out = append(out, extension.Type)
+		}
+	}
+	return slices.Sorted(slices.Values(out))
+}

@@ -1,0 +1,58 @@
+// Package sequence turns a command into its story: graphs of steps, run one after the other.
+// Used by the commands in cli.
+package sequence
+
+import (
+	"context"
+	"time"
+
+	"github.com/gardenadm/gardenadm/internal/flow"
+)
+
+const (
+	// apiWait covers a slow disk and a slow machine; on two cores it takes seconds.
+	apiWait   = 5 * time.Minute
+	apiEvery  = 250 * time.Millisecond
+	unitWait  = 2 * time.Minute
+	tryAgain  = time.Second
+	imageWait = 10 * time.Minute
+)
+
+// Boot declares what makes this machine's API server answer. It works on this host only and needs no API;
+// it is over once the API server answers with this cluster's authority.
+func (i *Init) Boot() *flow.Graph {
+	g := flow.New("boot")
+	do := func(run func(context.Context) error) flow.Step { return flow.Do(run).Unless(i.apiAnswers) }
+
+	check := g.Add("check this machine", flow.Do(i.check))
+	identity := g.Add("find the cluster's identity", flow.Do(i.identify), check)
+	secrets := g.Add("issue certificates", do(i.issue), identity)
+	render := g.Add("render the node configuration", flow.Do(i.render).Unless(i.apiAnswers), secrets)
+	program := g.Add("install gardenadm", do(i.installProgram), identity)
+	runtime := g.Add("start the container runtime", do(i.startRuntime).Retry(unitWait, tryAgain), render, program)
+	images := g.Add("import images", do(i.importImages).Retry(imageWait, tryAgain), runtime)
+	etcd := g.Add("make etcd's data directory", do(i.makeEtcdData), runtime)
+	kubelet := g.Add("give the kubelet its identity", do(i.identifyKubelet), render)
+	node := g.Add("start the kubelet and the control plane", do(i.startNode).Retry(unitWait, tryAgain), images, etcd, kubelet)
+	g.Add("wait for the API server", flow.Do(i.waitAPI).Retry(apiWait, apiEvery), node)
+	return g
+}
+
+// Finish declares what is left to do on this host once the cluster is whole.
+func (i *Init) Finish() *flow.Graph {
+	g := flow.New("finish")
+	g.Add("forget the secrets on disk", flow.Do(i.forgetSecrets))
+	g.Add("make kubectl work for root", flow.Do(i.setUpShell))
+	return g
+}
+
+// Run runs the whole story: Boot, Reconcile until settled, Finish.
+func (i *Init) Run(ctx context.Context, o flow.Observer) error {
+	if err := i.Boot().Run(ctx, o); err != nil {
+		return err
+	}
+	if err := i.Reconcile().Run(ctx, o); err != nil {
+		return err
+	}
+	return i.Finish().Run(ctx, o)
+}

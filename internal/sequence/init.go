@@ -1,0 +1,193 @@
+package sequence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+
+	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
+
+	"github.com/gardenadm/gardenadm/internal/bundle"
+	"github.com/gardenadm/gardenadm/internal/flow"
+	kube "github.com/gardenadm/gardenadm/internal/kube/client"
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/model/manifest"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/render/catalog"
+	"github.com/gardenadm/gardenadm/internal/render/component"
+	"github.com/gardenadm/gardenadm/internal/render/osc"
+	"github.com/gardenadm/gardenadm/internal/secret"
+	"github.com/gardenadm/gardenadm/internal/sequence/reconcile"
+	"github.com/gardenadm/gardenadm/internal/step/hoststep"
+)
+
+// Init is the story of the first control plane node: the inputs, and what one task leaves for the next.
+type Init struct {
+	Host   *host.Host
+	Bundle *bundle.Bundle
+	// NodeIP is the machine's address in the cluster; the zero Addr lets the rules choose.
+	NodeIP netip.Addr
+	// Program is the path of the running gardenadm.
+	Program string
+
+	Machine hoststep.Machine
+	Cluster *cluster.Cluster
+	Node    cluster.Node
+
+	secrets secret.Set
+	config  *extensionsv1alpha1.OperatingSystemConfig
+	api     *kube.Client
+}
+
+// check finds out what this machine is; nothing is changed.
+func (i *Init) check(ctx context.Context) (err error) {
+	i.Machine, err = hoststep.Check(ctx, i.Host, i.NodeIP)
+	return err
+}
+
+// identify makes the cluster from the manifests and the identity that is kept on disk, and looks whether its API answers already.
+func (i *Init) identify(ctx context.Context) error {
+	uid, err := hoststep.ClusterUID(ctx, i.Host)
+	if err != nil {
+		return err
+	}
+	if i.Cluster, err = cluster.New(manifest.Builtin(i.Machine.Network()), uid); err != nil {
+		return err
+	}
+	i.Node = i.Machine.Node(i.Cluster.ControlPlane)
+	return i.connectAsAdmin(ctx)
+}
+
+// connectAsAdmin connects with the administrator's kubeconfig when there is one and the API server answers it.
+func (i *Init) connectAsAdmin(ctx context.Context) error {
+	raw, err := i.Host.Files.Read(ctx, layout.FileAdminKubeconfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", layout.FileAdminKubeconfig, err)
+	}
+	api, err := kube.New(raw)
+	if err != nil {
+		return err
+	}
+	if api.Ready(ctx) == nil {
+		i.api = api
+	}
+	return nil
+}
+
+// apiAnswers ends Boot: from then on only the node agent writes host state.
+func (i *Init) apiAnswers(context.Context) (string, error) {
+	if i.api != nil {
+		return "the API server answers already", nil
+	}
+	return "", nil
+}
+
+func (i *Init) nodes() []cluster.Node { return []cluster.Node{i.Node} }
+
+func (i *Init) wantedSecrets() ([]secret.Spec, error) {
+	specs, err := catalog.Secrets(i.Cluster, i.nodes())
+	if err != nil {
+		return nil, err
+	}
+	return secret.Merge(specs, osc.Secrets(i.Cluster), hoststep.KubeletSecrets(i.Node))
+}
+
+func (i *Init) issue(ctx context.Context) error {
+	specs, err := i.wantedSecrets()
+	if err != nil {
+		return err
+	}
+	i.secrets, err = hoststep.IssueSecrets(ctx, i.Host, specs)
+	return err
+}
+
+func (i *Init) render(context.Context) (err error) {
+	i.config, err = hoststep.Render(i.renderInput(), i.nodes(), i.Cluster.ControlPlane)
+	return err
+}
+
+func (i *Init) renderInput() component.Input {
+	return component.Input{Cluster: i.Cluster, Images: i.Bundle.Vector(), Secrets: i.secrets}
+}
+
+func (i *Init) installProgram(ctx context.Context) error {
+	return hoststep.InstallProgram(ctx, i.Host, i.Program)
+}
+
+func (i *Init) startRuntime(ctx context.Context) error {
+	return i.settings().StartRuntime(ctx)
+}
+
+func (i *Init) importImages(ctx context.Context) error {
+	return hoststep.ImportImages(ctx, i.Host, i.Bundle)
+}
+
+func (i *Init) makeEtcdData(ctx context.Context) error {
+	return hoststep.MakeEtcdData(ctx, i.Host, i.Cluster, i.Node)
+}
+
+func (i *Init) identifyKubelet(ctx context.Context) error {
+	return hoststep.IdentifyKubelet(ctx, i.Host, i.Cluster, i.Node, i.secrets)
+}
+
+func (i *Init) startNode(ctx context.Context) error {
+	return i.settings().StartNode(ctx)
+}
+
+func (i *Init) settings() hoststep.Settings {
+	return hoststep.Settings{Host: i.Host, Source: i.Bundle, Config: i.config, Facts: i.Machine.Facts, Node: i.Node}
+}
+
+// waitAPI connects and waits until the API server is ready. The first time, only a certificate made here has any rights.
+func (i *Init) waitAPI(ctx context.Context) error {
+	if i.api == nil {
+		raw, err := hoststep.BootstrapKubeconfig(ctx, i.Cluster, i.secrets)
+		if err != nil {
+			return flow.Permanent(err)
+		}
+		api, err := kube.New(raw)
+		if err != nil {
+			return flow.Permanent(err)
+		}
+		if err := api.Ready(ctx); err != nil {
+			return err
+		}
+		i.api = api
+	}
+	return i.loadSecrets(ctx)
+}
+
+// loadSecrets reads the issued secrets when Boot had nothing to do: from the disk, where an unfinished run left them, else from the API.
+func (i *Init) loadSecrets(ctx context.Context) (err error) {
+	if len(i.secrets) > 0 {
+		return nil
+	}
+	if i.secrets, err = (secret.Directory{Path: layout.DirSecrets}).Load(ctx); err != nil {
+		return fmt.Errorf("load secrets from disk: %w", err)
+	}
+	if len(i.secrets) > 0 {
+		raw, err := hoststep.BootstrapKubeconfig(ctx, i.Cluster, i.secrets)
+		if err != nil {
+			return err
+		}
+		i.api, err = kube.New(raw) // the administrator's role may not have been applied yet
+		return err
+	}
+	i.secrets, err = kube.SecretStore{Client: i.api}.Load(ctx)
+	return err
+}
+
+// Reconcile declares what makes the cluster whole through its API.
+func (i *Init) Reconcile() *flow.Graph {
+	return reconcile.Graph(reconcile.Input{Input: i.renderInput(), API: i.api, Node: i.Node})
+}
+
+func (i *Init) forgetSecrets(ctx context.Context) error { return hoststep.ForgetSecrets(ctx, i.Host) }
+
+func (i *Init) setUpShell(ctx context.Context) error { return hoststep.SetUpShell(ctx, i.Host) }

@@ -1,0 +1,100 @@
+// Package reconcile turns a cluster whose API answers into the cluster that its Shoot describes; one graph for init and day 2.
+// Used by sequence (init), and later by the gardenlet.
+package reconcile
+
+import (
+	"context"
+	"time"
+
+	"github.com/gardenadm/gardenadm/internal/flow"
+	kube "github.com/gardenadm/gardenadm/internal/kube/client"
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/render/catalog"
+	"github.com/gardenadm/gardenadm/internal/render/component"
+	"github.com/gardenadm/gardenadm/internal/step/apistep"
+)
+
+const (
+	// nodeWait is for the kubelet to register and for the pod network; settleWait for pods to start on a slow machine.
+	nodeWait   = 3 * time.Minute
+	settleWait = 5 * time.Minute
+	requestTry = time.Minute
+	pollEvery  = 250 * time.Millisecond
+)
+
+// Input is all that reconciling reads.
+type Input struct {
+	component.Input
+	API *kube.Client
+	// Node is the control plane node whose kubelet and static pods are waited for.
+	Node cluster.Node
+}
+
+// Graph declares the work.
+func Graph(in Input) *flow.Graph {
+	g := flow.New("reconcile")
+	step := func(run func(context.Context) error, within time.Duration) flow.Step {
+		return flow.Do(run).Retry(within, pollEvery)
+	}
+
+	keep := g.Add("keep secrets in the API", step(in.keepSecrets, requestTry))
+	label := g.Add("label the control plane node", step(in.labelNode, nodeWait), keep)
+	approve := g.Add("approve the kubelet's serving certificate", step(in.approveServing, nodeWait).Unless(in.approvedElsewhere), label)
+
+	var applied []*flow.Task
+	for _, part := range catalog.All() {
+		if part.Objects != nil {
+			applied = append(applied, g.Add("apply "+part.Name, step(in.apply(part), requestTry), keep))
+		}
+	}
+	node := g.Add("wait for the node", step(in.waitNode, nodeWait), append(applied, approve)...)
+	g.Add("wait for the components", step(in.waitComponents, settleWait), node)
+	return g
+}
+
+func (in Input) keepSecrets(ctx context.Context) error {
+	return apistep.KeepSecrets(ctx, in.API, in.Secrets)
+}
+
+func (in Input) labelNode(ctx context.Context) error {
+	return apistep.LabelControlPlane(ctx, in.API, in.Node)
+}
+
+func (in Input) approveServing(ctx context.Context) error {
+	return apistep.ApproveServing(ctx, in.API, in.Node)
+}
+
+func (in Input) approvedElsewhere(context.Context) (string, error) {
+	if in.Cluster.Standalone.InitApprovesServing {
+		return "", nil
+	}
+	return "the gardenlet approves it", nil
+}
+
+func (in Input) apply(part component.Component) func(context.Context) error {
+	return func(ctx context.Context) error {
+		objects, err := catalog.ObjectsOf(part, in.Input)
+		if err != nil {
+			return flow.Permanent(err) // rendering is pure: it would only fail again
+		}
+		return apistep.Apply(ctx, in.API, objects)
+	}
+}
+
+func (in Input) waitNode(ctx context.Context) error { return apistep.WaitNode(ctx, in.API, in.Node) }
+
+func (in Input) waitComponents(ctx context.Context) error {
+	objects, err := catalog.Objects(in.Input)
+	if err != nil {
+		return flow.Permanent(err)
+	}
+	pods, err := catalog.StaticPods(in.Input, in.Node)
+	if err != nil {
+		return flow.Permanent(err)
+	}
+	var mirrors []string
+	for _, pod := range pods {
+		mirrors = append(mirrors, pod.Name+"-"+in.Node.Name)
+	}
+	return apistep.WaitComponents(ctx, in.API, objects, mirrors)
+}

@@ -1,0 +1,91 @@
+package hoststep
+
+import (
+	"context"
+	"fmt"
+
+	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
+
+	"github.com/gardenadm/gardenadm/internal/bundle"
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/agent"
+	"github.com/gardenadm/gardenadm/internal/node/dropin"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/render/catalog"
+	"github.com/gardenadm/gardenadm/internal/render/component"
+	"github.com/gardenadm/gardenadm/internal/render/osc"
+	"github.com/gardenadm/gardenadm/internal/render/staticpod"
+)
+
+// Render makes the OperatingSystemConfig of a control plane pool with the static pods of its nodes.
+func Render(in component.Input, nodes []cluster.Node, pool cluster.Pool) (*extensionsv1alpha1.OperatingSystemConfig, error) {
+	pods := map[string][]staticpod.Pod{}
+	for _, node := range nodes {
+		of, err := catalog.StaticPods(in, node)
+		if err != nil {
+			return nil, fmt.Errorf("render control plane of %s: %w", node.Name, err)
+		}
+		pods[node.Name] = of
+	}
+	config, err := osc.Build(osc.Input{
+		Cluster: in.Cluster, Pool: pool, Images: in.Images, Secrets: in.Secrets, Nodes: nodes, StaticPods: pods,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("render node configuration: %w", err)
+	}
+	return config, nil
+}
+
+// Settings is what makes a host a node: its pool's OperatingSystemConfig, and the facts that become local drop-ins.
+type Settings struct {
+	Host   *host.Host
+	Source agent.Source
+	Config *extensionsv1alpha1.OperatingSystemConfig
+	Facts  host.Facts
+	Node   cluster.Node
+}
+
+// StartRuntime lays the configuration, starts what comes up to the container runtime, and waits for it:
+// images must be there before the kubelet starts the first pods.
+func (s Settings) StartRuntime(ctx context.Context) error {
+	want, err := s.want()
+	if err != nil {
+		return err
+	}
+	if _, err := agent.New(*s.Host, s.Source).ReconcileUntil(ctx, want, layout.UnitContainerd); err != nil {
+		return err
+	}
+	if err := s.Host.Images.Ready(ctx); err != nil {
+		return fmt.Errorf("wait for containerd: %w", err)
+	}
+	return nil
+}
+
+// StartNode goes on to the end; the kubelet then starts the control plane.
+func (s Settings) StartNode(ctx context.Context) error {
+	want, err := s.want()
+	if err != nil {
+		return err
+	}
+	_, err = agent.New(*s.Host, s.Source).Reconcile(ctx, want)
+	return err
+}
+
+func (s Settings) want() (agent.Want, error) {
+	local, err := dropin.Compute(s.Facts, s.Node)
+	if err != nil {
+		return agent.Want{}, err
+	}
+	return agent.NewWant(s.Config, local, s.Node.Name)
+}
+
+// ImportImages brings the images that pods run from the bundle into containerd, pinned.
+func ImportImages(ctx context.Context, h *host.Host, b *bundle.Bundle) error {
+	for _, image := range b.Images(bundle.UsePod) {
+		if err := h.Images.Import(ctx, host.Image{Name: image.Pinned(), Digest: image.Digest, Pinned: true}, b); err != nil {
+			return fmt.Errorf("import %s: %w", image.Name, err)
+		}
+	}
+	return nil
+}

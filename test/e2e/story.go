@@ -1,0 +1,238 @@
+// Package e2e turns what a user does into stories that drive the gardenadm binary on machine containers.
+// Used by `make test` and `make bench`.
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+
+	"github.com/gardenadm/gardenadm/test/machine"
+)
+
+// story is one test's machines and products.
+type story struct {
+	testing.TB
+	ctx     context.Context
+	root    string // of the repository
+	network *machine.Network
+	logs    string
+}
+
+// newStory makes an isolated network for the test; it and all its machines are removed at the end, after their logs were
+// collected, whether the test passed or not.
+func newStory(t testing.TB) *story {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("machine containers need root")
+	}
+	ctx := t.Context()
+	root, err := filepath.Abs("../..")
+	check(t, err)
+	engine, err := machine.New(ctx, os.Stderr)
+	check(t, err)
+	check(t, engine.Sweep(ctx)) // what killed runs left
+	run := machine.Run{Prefix: fmt.Sprintf("e2e-%d-%s", os.Getpid(), slug(t.Name())), PID: os.Getpid()}
+	s := &story{TB: t, ctx: ctx, root: root, logs: filepath.Join(root, ".local/logs", slug(t.Name()))}
+	check(t, os.RemoveAll(s.logs))
+	t.Cleanup(func() { s.end(engine, run) })
+	s.network, err = engine.CreateNetwork(ctx, run, "net", netip.Prefix{})
+	check(t, err)
+	return s
+}
+
+// end runs after the test's own context is over.
+func (s *story) end(engine *machine.Engine, run machine.Run) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	machines, err := engine.Machines(ctx, run)
+	if err != nil {
+		s.Error(err)
+	}
+	for _, one := range machines {
+		if err := one.Logs(ctx, filepath.Join(s.logs, one.Name())); err != nil {
+			s.Logf("collect logs of %s: %v", one.Name(), err)
+		}
+	}
+	if s.Failed() {
+		s.Logf("logs of all machines: %s", s.logs)
+	}
+	if err := engine.Cleanup(ctx, run.Prefix); err != nil {
+		s.Error(err)
+	}
+}
+
+// boot starts a bare machine and lays the binary and the bundle on it.
+func (s *story) boot(name string) *host {
+	s.Helper()
+	one, err := s.network.Boot(s.ctx, name)
+	check(s, err)
+	h := &host{Machine: one, story: s}
+	check(s, one.Copy(s.ctx, s.product("bin/gardenadm"), "/usr/local/bin/gardenadm"))
+	check(s, one.Copy(s.ctx, s.testBundle(), "/root/bundle"))
+	return h
+}
+
+// product returns the path of something that `make build` makes.
+func (s *story) product(path string) string {
+	s.Helper()
+	full := filepath.Join(s.root, path)
+	if _, err := os.Stat(full); err != nil {
+		s.Fatalf("%s is not there: run make build first", path)
+	}
+	return full
+}
+
+// testBundle is the bundle with the image of the test workload beside: an air gap has no other way in.
+func (s *story) testBundle() string {
+	s.Helper()
+	extra := filepath.Join(s.root, ".local/testimage")
+	s.goRun("./hack/build", "testimage", "-o", extra)
+	out := filepath.Join(s.TempDir(), "bundle")
+	check(s, exec.CommandContext(s.ctx, "cp", "-al", s.product(".local/bundle"), out).Run())
+	// index.json must not be changed through the hard link
+	index := filepath.Join(out, "index.json")
+	raw, err := os.ReadFile(index)
+	check(s, err)
+	check(s, os.Remove(index))
+	check(s, os.WriteFile(index, raw, 0o644))
+	check(s, appendImages(layout.Path(out), layout.Path(extra)))
+	return out
+}
+
+// appendImages adds the images of one layout to another one, with their annotations.
+func appendImages(to, from layout.Path) error {
+	index, err := from.ImageIndex()
+	if err != nil {
+		return err
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return err
+	}
+	for _, descriptor := range manifest.Manifests {
+		image, err := index.Image(descriptor.Digest)
+		if err != nil {
+			return err
+		}
+		if err := to.AppendImage(image, layout.WithAnnotations(descriptor.Annotations)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *story) goRun(args ...string) {
+	s.Helper()
+	command := exec.CommandContext(s.ctx, "go", append([]string{"run"}, args...)...)
+	command.Dir = s.root
+	out, err := command.CombinedOutput()
+	if err != nil {
+		s.Fatalf("go run %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// eventually repeats the check until it is nil; the last failure is reported.
+func (s *story) eventually(what string, within time.Duration, try func() error) {
+	s.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.Fatalf("%s: not within %s: %v", what, within, err)
+		}
+		select {
+		case <-s.ctx.Done():
+			s.Fatalf("%s: %v: %v", what, context.Cause(s.ctx), err)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// host is a machine on which gardenadm is used.
+type host struct {
+	*machine.Machine
+	story *story
+}
+
+// run executes a command and returns its stdout; a failure ends the test with all its output.
+func (h *host) run(command ...string) string {
+	h.story.Helper()
+	out, err := h.Exec(h.story.ctx, command...)
+	if err != nil {
+		h.story.Fatalf("%s: %v\n%s%s", strings.Join(command, " "), err, out.Stdout, out.Stderr)
+	}
+	return out.Stdout
+}
+
+// kubectl is what root types on the node.
+func (h *host) kubectl(args ...string) (string, error) {
+	out, err := h.Exec(h.story.ctx, append([]string{"/opt/bin/kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"}, args...)...)
+	return out.Stdout, err
+}
+
+func (h *host) mustKubectl(args ...string) string {
+	h.story.Helper()
+	out, err := h.kubectl(args...)
+	if err != nil {
+		h.story.Fatalf("kubectl %s: %v", strings.Join(args, " "), err)
+	}
+	return out
+}
+
+// apply sends manifests to the API.
+func (h *host) apply(manifests string) {
+	h.story.Helper()
+	check(h.story, h.WriteFile(h.story.ctx, "/root/manifests.yaml", []byte(manifests), 0o600))
+	h.mustKubectl("apply", "--server-side", "-f", "/root/manifests.yaml")
+}
+
+// allPodsReady is nil when every pod of all namespaces is Ready, and there are at least as many as wanted.
+func (h *host) allPodsReady(atLeast int) error {
+	out, err := h.kubectl("get", "pods", "-A", "--no-headers", "-o",
+		`custom-columns=NAME:.metadata.name,READY:.status.conditions[?(@.type=="Ready")].status,PHASE:.status.phase`)
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) < atLeast {
+		return fmt.Errorf("%d pods, want at least %d:\n%s", len(lines), atLeast, out)
+	}
+	for _, line := range lines {
+		if fields := strings.Fields(line); len(fields) != 3 || fields[1] != "True" {
+			return fmt.Errorf("not all pods are Ready:\n%s", out)
+		}
+	}
+	return nil
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// slug makes a name that machines, networks and directories may carry.
+func slug(name string) string {
+	var out strings.Builder
+	for _, r := range strings.ToLower(name) {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			out.WriteRune(r)
+		} else {
+			out.WriteByte('-')
+		}
+	}
+	return strings.Trim(strings.TrimPrefix(out.String(), "test"), "-")
+}
