@@ -47,6 +47,8 @@ func builtinShoot(nodes netip.Prefix) *gardencore.Shoot {
 			Kubernetes: gardencore.Kubernetes{
 				Version:   KubernetesVersion,
 				KubeProxy: &gardencore.KubeProxyConfig{Mode: &nftables, Enabled: ptr.To(true)},
+				// Gardener's 50 and 40 suit nodes whose disk is their own; the images of a bundle are pinned anyway.
+				Kubelet: &gardencore.KubeletConfig{ImageGCHighThresholdPercent: ptr.To[int32](85), ImageGCLowThresholdPercent: ptr.To[int32](80)},
 			},
 			Networking: &gardencore.Networking{
 				Type:  ptr.To("flannel"),

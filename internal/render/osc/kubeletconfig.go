@@ -69,6 +69,8 @@ func kubeletConfiguration(c *cluster.Cluster, pool cluster.Pool) *kubeletv1beta1
 	}
 	if pool.ControlPlane {
 		out.StaticPodPath = layout.DirManifests
+		// Static pods that start before the API has a mirror pod only after their next sync; the default is a minute.
+		out.SyncFrequency = seconds(10)
 		// Parts of a control plane wait for each other by failing; with the default of five minutes they would meet late.
 		period := seconds(10)
 		out.CrashLoopBackOff.MaxContainerRestartPeriod = &period

@@ -27,6 +27,7 @@ const (
 const (
 	dirCA             = "/srv/kubernetes/ca"
 	dirClientCA       = "/srv/kubernetes/ca-client"
+	dirFrontProxyCA   = "/srv/kubernetes/ca-front-proxy"
 	dirKubeletCA      = "/srv/kubernetes/ca-kubelet"
 	dirServiceAccount = "/srv/kubernetes/service-account-key"
 )
@@ -45,6 +46,7 @@ func secrets(*cluster.Cluster, []cluster.Node) []secret.Spec {
 	return []secret.Spec{
 		secret.Authority(secret.AuthorityCluster),
 		secret.Authority(secret.AuthorityClient),
+		secret.Authority(secret.AuthorityFrontProxy),
 		secret.Authority(secret.AuthorityKubelet),
 		client(), apiserver.ServiceAccountKey(),
 	}
@@ -68,6 +70,7 @@ func host(in component.Input, _ cluster.Node) (staticpod.Workload, error) {
 		Files: []workload.Files{
 			workload.Kubeconfig(in.Secrets, client()),
 			workload.Bundle(in.Secrets, secret.AuthorityCluster, dirCA),
+			workload.Bundle(in.Secrets, secret.AuthorityFrontProxy, dirFrontProxyCA),
 			// The two authorities with which it signs certificate requests, keys included.
 			workload.Issued(in.Secrets, secret.Authority(secret.AuthorityClient), dirClientCA, secret.DataCACert, secret.DataCAKey),
 			workload.Issued(in.Secrets, secret.Authority(secret.AuthorityKubelet), dirKubeletCA, secret.DataCACert, secret.DataCAKey),

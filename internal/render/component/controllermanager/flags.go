@@ -23,6 +23,9 @@ func flags(c *cluster.Cluster) []string {
 		"--authentication-kubeconfig=" + workload.FileKubeconfig,
 		"--authorization-kubeconfig=" + workload.FileKubeconfig,
 		"--bind-address=127.0.0.1",
+		// Both authorities are named, or it would look them up in the API and end when the roles for that are not there yet.
+		"--client-ca-file=" + path.Join(dirClientCA, secret.DataCACert),
+		"--requestheader-client-ca-file=" + path.Join(dirFrontProxyCA, workload.DataBundle),
 		"--cluster-name=" + metav1.NamespaceSystem,
 		"--controllers=*,bootstrapsigner,tokencleaner",
 		"--kubeconfig=" + workload.FileKubeconfig,

@@ -84,7 +84,7 @@ func container(ref string) corev1.Container {
 		Name:            name,
 		Image:           ref,
 		ImagePullPolicy: corev1.PullIfNotPresent,
-		Command:         []string{"coredns", "-conf", dirConfig + "/" + fileCorefile},
+		Command:         []string{"/coredns", "-conf", dirConfig + "/" + fileCorefile},
 		Ports: []corev1.ContainerPort{
 			{Name: "dns-udp", ContainerPort: portDNS, Protocol: corev1.ProtocolUDP},
 			{Name: "dns-tcp", ContainerPort: portDNS, Protocol: corev1.ProtocolTCP},
