@@ -69,8 +69,8 @@ func kubeletConfiguration(c *cluster.Cluster, pool cluster.Pool) *kubeletv1beta1
 	}
 	if pool.ControlPlane {
 		out.StaticPodPath = layout.DirManifests
-		// Static pods that start before the API has a mirror pod only after their next sync; the default is a minute.
-		out.SyncFrequency = seconds(10)
+		// A static pod that is up before the API gets its mirror pod with its next sync; the default is a minute.
+		out.SyncFrequency = seconds(5)
 		// Parts of a control plane wait for each other by failing; with the default of five minutes they would meet late.
 		period := seconds(10)
 		out.CrashLoopBackOff.MaxContainerRestartPeriod = &period

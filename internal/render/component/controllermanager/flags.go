@@ -28,6 +28,9 @@ func flags(c *cluster.Cluster) []string {
 		"--requestheader-client-ca-file=" + path.Join(dirFrontProxyCA, workload.DataBundle),
 		"--cluster-name=" + metav1.NamespaceSystem,
 		"--controllers=*,bootstrapsigner,tokencleaner",
+		// The API server's own fairness decides; the default of 20 requests a second delays the start of all controllers by seconds.
+		"--kube-api-burst=200",
+		"--kube-api-qps=100",
 		"--kubeconfig=" + workload.FileKubeconfig,
 		"--leader-elect=true",
 		"--node-monitor-grace-period=" + duration(config.NodeMonitorGracePeriod, "40s"),
