@@ -24,9 +24,9 @@ func (c *Client) NodeReady(ctx context.Context, name string) error {
 		if condition.Status == corev1.ConditionTrue {
 			return nil
 		}
-		return fmt.Errorf("Node %s is not Ready: %s: %s", name, condition.Reason, condition.Message)
+		return fmt.Errorf("node %s is not Ready: %s: %s", name, condition.Reason, condition.Message)
 	}
-	return fmt.Errorf("Node %s has not reported its state yet", name)
+	return fmt.Errorf("node %s has not reported its state yet", name)
 }
 
 // WorkloadsReady is nil when every given Deployment and DaemonSet is rolled out and all its pods are available.
@@ -58,7 +58,7 @@ func (c *Client) deploymentReady(ctx context.Context, key client.ObjectKey) erro
 	if o.Status.ObservedGeneration >= o.Generation && o.Status.UpdatedReplicas >= want && o.Status.AvailableReplicas >= want {
 		return nil
 	}
-	return fmt.Errorf("Deployment %s has %d of %d pods available%s", key, o.Status.AvailableReplicas, want, c.why(ctx, key.Namespace, o.Spec.Selector.MatchLabels))
+	return fmt.Errorf("deployment %s has %d of %d pods available%s", key, o.Status.AvailableReplicas, want, c.why(ctx, key.Namespace, o.Spec.Selector.MatchLabels))
 }
 
 func (c *Client) daemonSetReady(ctx context.Context, key client.ObjectKey) error {
@@ -70,7 +70,7 @@ func (c *Client) daemonSetReady(ctx context.Context, key client.ObjectKey) error
 	if want > 0 && o.Status.ObservedGeneration >= o.Generation && o.Status.UpdatedNumberScheduled >= want && o.Status.NumberAvailable >= want {
 		return nil
 	}
-	return fmt.Errorf("DaemonSet %s has %d of %d pods available%s", key, o.Status.NumberAvailable, want, c.why(ctx, key.Namespace, o.Spec.Selector.MatchLabels))
+	return fmt.Errorf("daemon set %s has %d of %d pods available%s", key, o.Status.NumberAvailable, want, c.why(ctx, key.Namespace, o.Spec.Selector.MatchLabels))
 }
 
 // PodsReady is nil when the namespace's pods with all the given names exist and are Ready.
@@ -81,7 +81,7 @@ func (c *Client) PodsReady(ctx context.Context, namespace string, names ...strin
 			return fmt.Errorf("get Pod %s/%s: %w", namespace, name, err)
 		}
 		if reason := podTrouble(pod); reason != "" {
-			return fmt.Errorf("Pod %s/%s: %s", namespace, name, reason)
+			return fmt.Errorf("pod %s/%s: %s", namespace, name, reason)
 		}
 	}
 	return nil

@@ -93,6 +93,12 @@ func (c *Cluster) APIServiceIPs() []netip.Addr { return nth(c.Services, 1) }
 // DNSServiceIPs are the addresses of the cluster's DNS Service, one per service network.
 func (c *Cluster) DNSServiceIPs() []netip.Addr { return nth(c.Services, 10) }
 
+// ServiceNames are the DNS names of a Service, the short ones first.
+func (c *Cluster) ServiceNames(name, namespace string) []string {
+	inNamespace := name + "." + namespace
+	return []string{name, inNamespace, inNamespace + ".svc", inNamespace + ".svc." + c.ClusterDomain()}
+}
+
 // SharedControlPlane says that control plane nodes carry workload.
 func (c *Cluster) SharedControlPlane() bool { return c.Shoot.Annotations[AnnotationShared] == "true" }
 

@@ -68,7 +68,7 @@ func checkKernel(f host.Facts) error {
 	if major > 5 || major == 5 && minor >= 13 {
 		return nil
 	}
-	return fmt.Errorf("Linux %s is too old: kube-proxy's nftables mode needs 5.13 or newer", f.Kernel)
+	return fmt.Errorf("release %s is too old: kube-proxy's nftables mode needs 5.13 or newer", f.Kernel)
 }
 
 // checkHostName: the lower-cased host name becomes the Node's name.

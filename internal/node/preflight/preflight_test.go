@@ -21,7 +21,7 @@ func TestAll(t *testing.T) {
 		"root: ":                       func(f *host.Facts) { f.Root = false },
 		"systemd: ":                    func(f *host.Facts) { f.Systemd = false },
 		"architecture: riscv64":        func(f *host.Facts) { f.Architecture = "riscv64" },
-		"kernel: Linux 5.10.0":         func(f *host.Facts) { f.Kernel = "5.10.0-1" },
+		"kernel: release 5.10.0":       func(f *host.Facts) { f.Kernel = "5.10.0-1" },
 		`kernel: kernel release "x"`:   func(f *host.Facts) { f.Kernel = "x" },
 		`host-name: the host name is`:  func(f *host.Facts) { f.HostName = "localhost" },
 		`host-name: the host name "a_`: func(f *host.Facts) { f.HostName = "a_b" },

@@ -3,11 +3,7 @@
 package catalog
 
 import (
-	"errors"
-	"fmt"
-	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/render/component"
@@ -51,29 +47,17 @@ func Wanted(c *cluster.Cluster) []component.Component {
 // Secrets lists what the components read and the authorities that sign it, sorted by key.
 // Two components may share a secret; two different ones of one key are an error.
 func Secrets(c *cluster.Cluster, nodes []cluster.Node) ([]secret.Spec, error) {
-	specs := map[string]secret.Spec{}
-	var errs []error
-	add := func(spec secret.Spec, by string) {
-		if found, ok := specs[spec.Key()]; ok && !reflect.DeepEqual(found, spec) {
-			errs = append(errs, fmt.Errorf("declare secret %s of %s: another component declares it differently", spec.Key(), by))
-			return
-		}
-		specs[spec.Key()] = spec
-	}
+	var lists [][]secret.Spec
 	for _, part := range Wanted(c) {
-		for _, spec := range declared(part, c, nodes) {
-			add(spec, part.Name)
+		specs := declared(part, c, nodes)
+		lists = append(lists, specs)
+		for _, spec := range specs {
 			if spec.Signer != "" {
-				add(secret.Authority(spec.Signer), part.Name)
+				lists = append(lists, []secret.Spec{secret.Authority(spec.Signer)})
 			}
 		}
 	}
-	out := make([]secret.Spec, 0, len(specs))
-	for _, spec := range specs {
-		out = append(out, spec)
-	}
-	slices.SortFunc(out, func(a, b secret.Spec) int { return strings.Compare(a.Key(), b.Key()) })
-	return out, errors.Join(errs...)
+	return secret.Merge(lists...)
 }
 
 // StaticPods renders the control plane of one node, in the catalog's order.

@@ -12,9 +12,8 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/image"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/render/component"
-	"github.com/gardenadm/gardenadm/internal/render/component/etcd"
-	"github.com/gardenadm/gardenadm/internal/render/component/workload"
 	"github.com/gardenadm/gardenadm/internal/render/staticpod"
+	"github.com/gardenadm/gardenadm/internal/render/workload"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
@@ -87,9 +86,9 @@ func secretFiles(in component.Input, node cluster.Node) []workload.Files {
 		workload.Bundle(in.Secrets, secret.AuthorityFrontProxy, dirFrontProxyCA),
 		workload.Certificate(in.Secrets, aggregator(), dirAggregator),
 		workload.Bundle(in.Secrets, secret.AuthorityKubelet, dirKubeletCA),
-		workload.Certificate(in.Secrets, kubeletClient(), dirKubelet),
-		workload.Issued(in.Secrets, ServiceAccountKey(), dirServiceAccount, secret.DataSigningKey, secret.DataSigningPub),
+		workload.Certificate(in.Secrets, secret.KubeletClient(), dirKubelet),
+		workload.Issued(in.Secrets, secret.ServiceAccountKey(), dirServiceAccount, secret.DataSigningKey, secret.DataSigningPub),
 		workload.Bundle(in.Secrets, secret.AuthorityEtcd, dirEtcdCA),
-		workload.Certificate(in.Secrets, etcd.ClientSecret(), dirEtcdClient),
+		workload.Certificate(in.Secrets, secret.EtcdClient(), dirEtcdClient),
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/gardenadm/gardenadm/internal/render/component"
-	"github.com/gardenadm/gardenadm/internal/render/component/workload"
+	"github.com/gardenadm/gardenadm/internal/render/workload"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 

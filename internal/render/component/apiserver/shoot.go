@@ -10,7 +10,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
-	"github.com/gardenadm/gardenadm/internal/render/component/workload"
+	"github.com/gardenadm/gardenadm/internal/render/workload"
 )
 
 // settings returns the Shoot's spec.kubernetes.kubeAPIServer, empty when there is none (contract shoot-api §2).

@@ -11,9 +11,8 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/image"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/render/component"
-	"github.com/gardenadm/gardenadm/internal/render/component/apiserver"
-	"github.com/gardenadm/gardenadm/internal/render/component/workload"
 	"github.com/gardenadm/gardenadm/internal/render/staticpod"
+	"github.com/gardenadm/gardenadm/internal/render/workload"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
@@ -48,7 +47,7 @@ func secrets(*cluster.Cluster, []cluster.Node) []secret.Spec {
 		secret.Authority(secret.AuthorityClient),
 		secret.Authority(secret.AuthorityFrontProxy),
 		secret.Authority(secret.AuthorityKubelet),
-		client(), apiserver.ServiceAccountKey(),
+		client(), secret.ServiceAccountKey(),
 	}
 }
 
@@ -74,7 +73,7 @@ func host(in component.Input, _ cluster.Node) (staticpod.Workload, error) {
 			// The two authorities with which it signs certificate requests, keys included.
 			workload.Issued(in.Secrets, secret.Authority(secret.AuthorityClient), dirClientCA, secret.DataCACert, secret.DataCAKey),
 			workload.Issued(in.Secrets, secret.Authority(secret.AuthorityKubelet), dirKubeletCA, secret.DataCACert, secret.DataCAKey),
-			workload.Issued(in.Secrets, apiserver.ServiceAccountKey(), dirServiceAccount, secret.DataSigningKey),
+			workload.Issued(in.Secrets, secret.ServiceAccountKey(), dirServiceAccount, secret.DataSigningKey),
 		},
 		Probe: workload.Probe{
 			Scheme: corev1.URISchemeHTTPS, Port: layout.PortControllerManager, Live: "/healthz", Ready: "/healthz",

@@ -11,7 +11,7 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
-	"github.com/gardenadm/gardenadm/internal/render/component/workload"
+	"github.com/gardenadm/gardenadm/internal/render/workload"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 

@@ -9,7 +9,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gardenadm/gardenadm/internal/model/layout"
-	"github.com/gardenadm/gardenadm/internal/render/component/addon"
+	"github.com/gardenadm/gardenadm/internal/render/addon"
 )
 
 const (

@@ -14,7 +14,7 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
-	"github.com/gardenadm/gardenadm/internal/render/component/addon"
+	"github.com/gardenadm/gardenadm/internal/render/addon"
 )
 
 const (

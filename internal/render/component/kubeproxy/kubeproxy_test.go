@@ -6,7 +6,7 @@ import (
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 	"k8s.io/utils/ptr"
 
-	"github.com/gardenadm/gardenadm/internal/render/component/addon"
+	"github.com/gardenadm/gardenadm/internal/render/addon"
 	"github.com/gardenadm/gardenadm/internal/render/component/componenttest"
 )
 

@@ -11,7 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
-	"github.com/gardenadm/gardenadm/internal/render/component/workload"
+	"github.com/gardenadm/gardenadm/internal/render/workload"
 )
 
 // binPacking is the scheduler name that Gardener's webhook gives to pods of a Shoot with that profile.

@@ -12,9 +12,9 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/render/addon"
 	"github.com/gardenadm/gardenadm/internal/render/component"
-	"github.com/gardenadm/gardenadm/internal/render/component/addon"
-	"github.com/gardenadm/gardenadm/internal/render/component/apiserver"
+	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
 // GroupClusterAdmins is the organization in the client certificate of admin.conf. It is a group that a binding makes mighty,
@@ -36,7 +36,7 @@ func objects(in component.Input) ([]component.Object, error) {
 			ObjectMeta: metav1.ObjectMeta{Name: "garden"}, // contract control-plane §1
 		},
 		addon.Bind(GroupClusterAdmins, "cluster-admin", addon.Group(GroupClusterAdmins)),
-		addon.Bind(apiserver.KubeletUser, "system:kubelet-api-admin", addon.User(apiserver.KubeletUser)),
+		addon.Bind(secret.KubeletClient().CommonName, "system:kubelet-api-admin", addon.User(secret.KubeletClient().CommonName)),
 		addon.Bind(roleRotate, roleRotate, addon.Group("system:nodes")),
 		addon.ConfigMap("shoot-info", shootInfo(in.Cluster)),
 	}, nil

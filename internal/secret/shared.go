@@ -1,0 +1,20 @@
+package secret
+
+// What more than one component reads (contract control-plane §2).
+
+// EtcdClient is the certificate with which the API server and gardenadm talk to etcd.
+func EtcdClient() Spec {
+	return Spec{Name: "etcd-client", Kind: Client, Signer: AuthorityEtcd, CommonName: "etcd-client"}
+}
+
+// ServiceAccountKey signs service account tokens, in kube-apiserver and kube-controller-manager.
+func ServiceAccountKey() Spec {
+	return Spec{Name: "service-account-key", Kind: SigningKey}
+}
+
+// KubeletClient is whom the kubelet sees when the API server fetches logs and the like.
+// It is signed by the authority of clients and not, as in Gardener, by that of kubelets' serving certificates,
+// which kube-controller-manager signs with on request: a kubelet trusts one authority of clients, and that is it.
+func KubeletClient() Spec {
+	return Spec{Name: "kube-apiserver-kubelet", Kind: Client, Signer: AuthorityClient, CommonName: "system:kube-apiserver:kubelet"}
+}
