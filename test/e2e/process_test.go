@@ -150,7 +150,7 @@ func certificateNames(t *testing.T, data string) []string {
 // goldenContainer reads the only container of the workload in a component's golden files.
 func goldenContainer(t *testing.T, dir string) corev1.Container {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(dir, "host.yaml"))
 	check(t, err)
 	for _, file := range files {
 		raw, err := os.ReadFile(file)

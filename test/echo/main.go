@@ -51,6 +51,7 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find own name: %w", err)
 	}
+	fmt.Println("listening on", address)
 	answer := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, name) }
 	server := &http.Server{Addr: address, Handler: http.HandlerFunc(answer), ReadHeaderTimeout: timeout}
 	context.AfterFunc(ctx, func() { server.Close() })
