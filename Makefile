@@ -13,6 +13,8 @@ setup: ## install what this computer lacks (Debian packages)
 
 build: setup ## bin/gardenadm and .local/bundle
 	@go run ./hack/build program gardenadm -o bin
+	@go run ./hack/build program kubernetes -o .local/programs
+	@ln -sfn ../.local/programs/kubectl bin/kubectl
 	@go run ./hack/build bundle -o .local/bundle
 
 cluster: build ## a running cluster; .local/kubeconfig works from here

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/gardenadm/gardenadm/internal/flow"
+	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
 // Exit codes by class of error (DESIGN §8).
@@ -28,6 +29,7 @@ func (e preconditionError) Unwrap() error { return e.error }
 func ExitCode(err error) int {
 	var usage usageError
 	var precondition preconditionError
+	var unfit *hoststep.UnfitError
 	switch {
 	case err == nil:
 		return 0
@@ -35,7 +37,7 @@ func ExitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &precondition):
+	case errors.As(err, &precondition), errors.As(err, &unfit), errors.Is(err, hoststep.ErrControlPlaneWithoutSecrets):
 		return exitPrecondition
 	case errors.Is(err, flow.ErrTimeout):
 		return exitTimeout

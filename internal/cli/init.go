@@ -71,6 +71,9 @@ func (o initOptions) story() (*sequence.Init, error) {
 		}
 		address = parsed
 	}
+	if o.logFormat != "text" && o.logFormat != "json" {
+		return nil, usageError{fmt.Errorf("--log-format: %q is unknown: use text or json", o.logFormat)}
+	}
 	if o.bundle == "" {
 		return nil, usageError{fmt.Errorf("--bundle is missing: name the directory with the cluster's images")}
 	}
@@ -99,19 +102,15 @@ func newObserver(format string, streams Streams) (flow.Observer, func(), error) 
 	}
 	kept := progress.NewJournal(journal)
 	closeJournal := func() { journal.Close() } //nolint:errcheck // the journal is never read for decisions
-	switch format {
-	case "json":
+	if format == "json" {
 		return flow.Observers(progress.NewJSON(streams.Err), kept), closeJournal, nil
-	case "text":
-		style := progress.Style{}
-		if file, ok := streams.Err.(*os.File); ok {
-			style = progress.Detect(file, os.Getenv)
-		}
-		console := progress.NewConsole(streams.Err, style)
-		return flow.Observers(console, kept), func() { console.Close(); closeJournal() }, nil
 	}
-	closeJournal()
-	return nil, nil, usageError{fmt.Errorf("--log-format: %q is unknown: use text or json", format)}
+	style := progress.Style{}
+	if file, ok := streams.Err.(*os.File); ok {
+		style = progress.Detect(file, os.Getenv)
+	}
+	console := progress.NewConsole(streams.Err, style)
+	return flow.Observers(console, kept), func() { console.Close(); closeJournal() }, nil
 }
 
 // openJournal opens the flow's journal, which is for people and support only.

@@ -28,7 +28,10 @@ func Execute(ctx context.Context, args []string, streams Streams) int {
 	root.SetArgs(args)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
+	if err != nil && command == root {
+		err = usageError{err} // the root itself runs nothing: there is no such command
+	}
 	if err != nil {
 		fmt.Fprintln(streams.Err, "Error:", err)
 	}

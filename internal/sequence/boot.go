@@ -26,9 +26,10 @@ func (i *Init) Boot() *flow.Graph {
 
 	check := g.Add("check this machine", flow.Do(i.check))
 	identity := g.Add("find the cluster's identity", flow.Do(i.identify), check)
-	secrets := g.Add("issue certificates", do(i.issue), identity)
-	render := g.Add("render the node configuration", flow.Do(i.render).Unless(i.apiAnswers), secrets)
-	program := g.Add("install gardenadm", do(i.installProgram), identity)
+	look := g.Add("look for the cluster's API server", flow.Do(i.lookForAPI).Retry(apiWait, apiEvery), identity)
+	secrets := g.Add("issue certificates", do(i.issue), look)
+	render := g.Add("render the node configuration", do(i.render), secrets)
+	program := g.Add("install gardenadm", do(i.installProgram), look)
 	runtime := g.Add("start the container runtime", do(i.startRuntime).Retry(unitWait, tryAgain), render, program)
 	images := g.Add("import images", do(i.importImages).Retry(imageWait, tryAgain), runtime)
 	etcd := g.Add("make etcd's data directory", do(i.makeEtcdData), runtime)

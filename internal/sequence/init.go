@@ -32,6 +32,8 @@ type Init struct {
 	NodeIP netip.Addr
 	// Program is the path of the running gardenadm.
 	Program string
+	// Secrets keeps what is issued until the API has it; nil stands for the directory layout.DirSecrets.
+	Secrets secret.Store
 
 	Machine hoststep.Machine
 	Cluster *cluster.Cluster
@@ -48,21 +50,22 @@ func (i *Init) check(ctx context.Context) (err error) {
 	return err
 }
 
-// identify makes the cluster from the manifests and the identity that is kept on disk, and looks whether its API answers already.
+// identify makes the cluster from the manifests and the identity that is kept on disk.
 func (i *Init) identify(ctx context.Context) error {
 	uid, err := hoststep.ClusterUID(ctx, i.Host)
 	if err != nil {
 		return err
 	}
-	if i.Cluster, err = cluster.New(manifest.Builtin(i.Machine.Network()), uid); err != nil {
-		return err
+	i.Cluster, err = cluster.New(manifest.Builtin(i.Machine.Network()), uid)
+	if err == nil {
+		i.Node = i.Machine.Node(i.Cluster.ControlPlane)
 	}
-	i.Node = i.Machine.Node(i.Cluster.ControlPlane)
-	return i.connectAsAdmin(ctx)
+	return err
 }
 
-// connectAsAdmin connects with the administrator's kubeconfig when there is one and the API server answers it.
-func (i *Init) connectAsAdmin(ctx context.Context) error {
+// lookForAPI connects with the administrator's kubeconfig when an earlier run left one. A finished cluster, whose secrets are in its API,
+// may just have been powered on: its API server is waited for. An unfinished one is gone on with.
+func (i *Init) lookForAPI(ctx context.Context) error {
 	raw, err := i.Host.Files.Read(ctx, layout.FileAdminKubeconfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -72,12 +75,21 @@ func (i *Init) connectAsAdmin(ctx context.Context) error {
 	}
 	api, err := kube.New(raw)
 	if err != nil {
-		return err
+		return flow.Permanent(err)
 	}
-	if api.Ready(ctx) == nil {
+	notReady := api.Ready(ctx)
+	if notReady == nil {
 		i.api = api
+		return nil
 	}
-	return nil
+	kept, err := i.secretStore().Load(ctx)
+	if err != nil {
+		return flow.Permanent(err)
+	}
+	if len(kept) > 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", hoststep.ErrControlPlaneWithoutSecrets, notReady)
 }
 
 // apiAnswers ends Boot: from then on only the node agent writes host state.
@@ -98,12 +110,19 @@ func (i *Init) wantedSecrets() ([]secret.Spec, error) {
 	return secret.Merge(specs, osc.Secrets(i.Cluster), hoststep.KubeletSecrets(i.Node))
 }
 
+func (i *Init) secretStore() secret.Store {
+	if i.Secrets != nil {
+		return i.Secrets
+	}
+	return secret.Directory{Path: layout.DirSecrets}
+}
+
 func (i *Init) issue(ctx context.Context) error {
 	specs, err := i.wantedSecrets()
 	if err != nil {
 		return err
 	}
-	i.secrets, err = hoststep.IssueSecrets(ctx, i.Host, specs)
+	i.secrets, err = hoststep.IssueSecrets(ctx, i.Host, i.secretStore(), specs)
 	return err
 }
 
@@ -164,14 +183,21 @@ func (i *Init) waitAPI(ctx context.Context) error {
 }
 
 // loadSecrets reads the issued secrets when Boot had nothing to do: from the disk, where an unfinished run left them, else from the API.
-func (i *Init) loadSecrets(ctx context.Context) (err error) {
+// A part of them on disk is what a run left that was stopped while it forgot them: the API has all of them then.
+func (i *Init) loadSecrets(ctx context.Context) error {
 	if len(i.secrets) > 0 {
 		return nil
 	}
-	if i.secrets, err = (secret.Directory{Path: layout.DirSecrets}).Load(ctx); err != nil {
+	onDisk, err := i.secretStore().Load(ctx)
+	if err != nil {
 		return fmt.Errorf("load secrets from disk: %w", err)
 	}
-	if len(i.secrets) > 0 {
+	wanted, err := i.wantedSecrets()
+	if err != nil {
+		return flow.Permanent(err)
+	}
+	if len(onDisk.Select(wanted)) == len(wanted) {
+		i.secrets = onDisk
 		raw, err := hoststep.BootstrapKubeconfig(ctx, i.Cluster, i.secrets)
 		if err != nil {
 			return err

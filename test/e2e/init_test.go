@@ -43,7 +43,7 @@ spec:
 // TestInit is the first walk: one bare machine in an air gap becomes a cluster, is used, loses power and comes back by itself.
 func TestInit(t *testing.T) {
 	s := newStory(t)
-	node := s.boot("cp-1")
+	node := s.boot("machine-0") // the name in the golden files
 	s.cutIsReal(node)
 
 	out := node.run("gardenadm", "init", "--bundle", "/root/bundle")
@@ -51,11 +51,14 @@ func TestInit(t *testing.T) {
 		t.Errorf("init does not say what to do next:\n%s", out)
 	}
 	check(t, node.allPodsReady(systemPods))
-	if shell := node.run("bash", "-ic", "kubectl get nodes --no-headers"); !strings.Contains(shell, "cp-1") {
+	if shell := node.run("bash", "-ic", "kubectl get nodes --no-headers"); !strings.Contains(shell, "machine-0") {
 		t.Errorf("kubectl does not work in root's shell:\n%s", shell)
 	}
 	t.Run("processes", func(t *testing.T) { node.processesAreAsRendered(t) })
 	t.Run("second init", func(t *testing.T) { node.secondInitChangesNothing(t) })
+
+	// A process of the host reaches a Service although there is no default route.
+	node.run("timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/100.64.0.1/443")
 
 	node.apply(workload)
 	s.eventually("workload is Ready", 2*time.Minute, func() error { return node.allPodsReady(systemPods + 3) })

@@ -73,12 +73,18 @@ func (s *story) end(engine *machine.Engine, run machine.Run) {
 // boot starts a bare machine and lays the binary and the bundle on it.
 func (s *story) boot(name string) *host {
 	s.Helper()
+	h := s.bootBare(name)
+	check(s, h.Copy(s.ctx, s.product("bin/gardenadm"), "/usr/local/bin/gardenadm"))
+	check(s, h.Copy(s.ctx, s.testBundle(), "/root/bundle"))
+	return h
+}
+
+// bootBare starts a machine with nothing of ours on it.
+func (s *story) bootBare(name string) *host {
+	s.Helper()
 	one, err := s.network.Boot(s.ctx, name)
 	check(s, err)
-	h := &host{Machine: one, story: s}
-	check(s, one.Copy(s.ctx, s.product("bin/gardenadm"), "/usr/local/bin/gardenadm"))
-	check(s, one.Copy(s.ctx, s.testBundle(), "/root/bundle"))
-	return h
+	return &host{Machine: one, story: s}
 }
 
 // product returns the path of something that `make build` makes.

@@ -130,7 +130,12 @@ func arguments(p recipe.Program, version string) []string {
 	for _, stamp := range p.Stamps {
 		link = append(link, "-X", replace.Replace(stamp))
 	}
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", strings.Join(link, " ")}
+	// Ours says which commit it is; the others must not change with our commits.
+	stamp := "-buildvcs=false"
+	if p.Uncached {
+		stamp = "-buildvcs=auto"
+	}
+	args := []string{"build", "-trimpath", stamp, "-ldflags", strings.Join(link, " ")}
 	if len(p.Tags) > 0 {
 		args = append(args, "-tags", strings.Join(p.Tags, ","))
 	}

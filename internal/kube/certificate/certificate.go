@@ -110,7 +110,7 @@ func parse(raw []byte) (*x509.CertificateRequest, error) {
 	return csr, csr.CheckSignature()
 }
 
-// ApproveServing decides the open requests of the node's kubelet for a serving certificate and is nil once one of them is issued.
+// ApproveServing decides the open requests of the node's kubelet for a serving certificate and is nil once one of them is issued and none is open.
 // A request that does not pass Check is denied, and the reason is returned.
 func ApproveServing(ctx context.Context, api client.Client, nodeName string) error {
 	node := &corev1.Node{}
@@ -121,32 +121,46 @@ func ApproveServing(ctx context.Context, api client.Client, nodeName string) err
 	if err := api.List(ctx, list); err != nil {
 		return fmt.Errorf("list certificate requests: %w", err)
 	}
-	err := ErrNoRequest
+	var open []error
+	waiting, issued := ErrNoRequest, false
 	for i := range list.Items {
 		request := &list.Items[i]
 		if request.Spec.SignerName != certificatesv1.KubeletServingSignerName || request.Spec.Username != userPrefix+nodeName {
 			continue
 		}
+		// An issued one may be of a kubelet that has lost its key since: the open ones are decided all the same.
 		if len(request.Status.Certificate) > 0 {
-			return nil
-		}
-		if decideErr := decide(ctx, api, request, node); decideErr != nil {
-			err = decideErr
+			issued = true
+		} else if err := decided(request); err != nil {
+			waiting = err
+		} else {
+			open = append(open, decide(ctx, api, request, node))
 		}
 	}
-	return err
+	switch {
+	case len(open) > 0:
+		return errors.Join(open...)
+	case issued:
+		return nil
+	}
+	return waiting
+}
+
+// decided says how a request was decided that has no certificate; nil when it is open.
+func decided(request *certificatesv1.CertificateSigningRequest) error {
+	for _, condition := range request.Status.Conditions {
+		switch condition.Type {
+		case certificatesv1.CertificateDenied:
+			return fmt.Errorf("request %s was denied: %s", request.Name, condition.Message)
+		case certificatesv1.CertificateApproved:
+			return fmt.Errorf("request %s is approved and not signed yet", request.Name)
+		}
+	}
+	return nil
 }
 
 // decide approves or denies one request; its error says what is still missing until the certificate is issued.
 func decide(ctx context.Context, api client.Client, request *certificatesv1.CertificateSigningRequest, node *corev1.Node) error {
-	for _, condition := range request.Status.Conditions {
-		if condition.Type == certificatesv1.CertificateDenied {
-			return fmt.Errorf("request %s was denied: %s", request.Name, condition.Message)
-		}
-		if condition.Type == certificatesv1.CertificateApproved {
-			return fmt.Errorf("request %s is approved and not signed yet", request.Name)
-		}
-	}
 	condition := certificatesv1.CertificateSigningRequestCondition{
 		Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, LastUpdateTime: metav1.Now(),
 		Reason: ReasonApproved, Message: "gardenadm checked that the request is for this node's serving certificate",

@@ -42,6 +42,14 @@ func (m Machine) Node(pool cluster.Pool) cluster.Node {
 	}
 }
 
+// UnfitError says that this machine cannot become a node as it is. Nothing has been changed.
+type UnfitError struct{ Err error }
+
+func (e *UnfitError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the findings.
+func (e *UnfitError) Unwrap() error { return e.Err }
+
 // Check finds the facts, checks them, and chooses the machine's address in the cluster. It changes nothing.
 func Check(ctx context.Context, h *host.Host, wanted netip.Addr) (Machine, error) {
 	facts, err := h.Prober.Probe(ctx)
@@ -49,7 +57,7 @@ func Check(ctx context.Context, h *host.Host, wanted netip.Addr) (Machine, error
 		return Machine{}, fmt.Errorf("probe this machine: %w", err)
 	}
 	if err := preflight.All(facts); err != nil {
-		return Machine{}, err
+		return Machine{}, &UnfitError{err}
 	}
 	addresses, err := h.Network.Addresses(ctx)
 	if err != nil {
@@ -60,7 +68,10 @@ func Check(ctx context.Context, h *host.Host, wanted netip.Addr) (Machine, error
 		return Machine{}, fmt.Errorf("find default route: %w", err)
 	}
 	address, err := preflight.ChooseNodeAddress(addresses, source, wanted)
-	return Machine{Facts: facts, Address: address}, err
+	if err != nil {
+		return Machine{}, &UnfitError{err}
+	}
+	return Machine{Facts: facts, Address: address}, nil
 }
 
 // ClusterUID returns the cluster's identity, which is made once and kept on disk.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
@@ -16,15 +17,14 @@ import (
 // ErrControlPlaneWithoutSecrets says that this machine holds a cluster whose secrets are in its API, which does not answer.
 var ErrControlPlaneWithoutSecrets = errors.New("this machine already holds a cluster whose API server does not answer; its secrets are in the API")
 
-// IssueSecrets issues what is wanted and not on disk yet. It refuses to make new authorities beside the data of a cluster:
+// IssueSecrets issues what is wanted and not in the store yet. It refuses to make new authorities beside the data of a cluster:
 // they would lock out everything that trusts the old ones.
-func IssueSecrets(ctx context.Context, h *host.Host, specs []secret.Spec) (secret.Set, error) {
-	store := secret.Directory{Path: layout.DirSecrets}
+func IssueSecrets(ctx context.Context, h *host.Host, store secret.Store, specs []secret.Spec) (secret.Set, error) {
 	have, err := store.Load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load secrets: %w", err)
 	}
-	if len(have) == 0 {
+	if lacksAuthority(have, specs) {
 		_, err := h.Files.Stat(ctx, layout.DirEtcdData)
 		if err == nil {
 			return nil, fmt.Errorf("%w: see the log of kube-apiserver in %s", ErrControlPlaneWithoutSecrets, layout.DirPodLogs)
@@ -34,6 +34,14 @@ func IssueSecrets(ctx context.Context, h *host.Host, specs []secret.Spec) (secre
 		}
 	}
 	return secret.Issuer{Store: store}.Ensure(ctx, specs)
+}
+
+// lacksAuthority: etcd's data is made after all authorities are kept, so one that is missing beside it was there once.
+func lacksAuthority(have secret.Set, specs []secret.Spec) bool {
+	return slices.ContainsFunc(specs, func(spec secret.Spec) bool {
+		_, ok := have[spec.Key()]
+		return spec.Kind == secret.CA && !ok
+	})
 }
 
 // ForgetSecrets removes the secrets from the disk; the API has them now.
@@ -46,7 +54,11 @@ func ForgetSecrets(ctx context.Context, h *host.Host) error {
 func BootstrapKubeconfig(ctx context.Context, c *cluster.Cluster, set secret.Set) ([]byte, error) {
 	store := &secret.Memory{}
 	client := secret.Authority(secret.AuthorityClient)
-	if err := store.Save(ctx, set[client.Key()]); err != nil {
+	authority, ok := set[client.Key()]
+	if !ok {
+		return nil, fmt.Errorf("issue bootstrap certificate: authority %s is not among the issued secrets", client.Name)
+	}
+	if err := store.Save(ctx, authority); err != nil {
 		return nil, err
 	}
 	admin := secret.Spec{
