@@ -18,7 +18,7 @@ const (
 // Layers come lowest first. Each imports what stands before it; those in one row are strangers to each other.
 func Layers() [][]string {
 	return [][]string{
-		{"api", "internal/flow"},
+		{"api", "internal/flow", "internal/fault"},
 		{"internal/model"},
 		{"internal/secret"},
 		{"internal/render"},
