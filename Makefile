@@ -37,10 +37,13 @@ integration-test e2e: build
 
 test: verify e2e ## verify, then the stories on machine containers
 
+chaos: build ## the long matrices: kills and power cuts on fresh machines
+	@GARDENADM_CHAOS=1 go test -count=1 -timeout=120m -v -run=Chaos ./test/e2e
+
 bench: build ## figures of the first walk
 	@go test -count=1 -timeout=60m -run='^$$' -bench=. ./test/e2e
 
 clean: cluster-down ## remove what was built here; the cache of programs stays
 	@rm -rf bin .local
 
-.PHONY: help setup build cluster cluster-down generate golden verify integration-test e2e test bench clean
+.PHONY: help setup build cluster cluster-down generate golden verify integration-test e2e test chaos bench clean

@@ -194,3 +194,21 @@ func TestObjectRoundTrip(t *testing.T) {
 		t.Error("authorities keep their plain name, except ca-client (contract control-plane §2)")
 	}
 }
+
+func TestPlaceholdersHaveTheKeysOfIssuedOnes(t *testing.T) {
+	issued, err := secret.Issuer{Store: &secret.Memory{}}.Ensure(context.Background(), wanted())
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := secret.Placeholders(wanted())
+	for key, s := range issued {
+		if len(shown[key].Data) != len(s.Data) {
+			t.Errorf("%s: %d placeholders for %d values", key, len(shown[key].Data), len(s.Data))
+		}
+		for name := range s.Data {
+			if len(shown[key].Data[name]) == 0 {
+				t.Errorf("%s/%s has no placeholder", key, name)
+			}
+		}
+	}
+}

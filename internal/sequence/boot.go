@@ -6,7 +6,11 @@ import (
 	"context"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/gardenadm/gardenadm/internal/flow"
+	"github.com/gardenadm/gardenadm/internal/kube/lease"
+	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
 const (
@@ -47,12 +51,20 @@ func (i *Init) Finish() *flow.Graph {
 	return g
 }
 
-// Run runs the whole story: Boot, Reconcile until settled, Finish.
+// Run runs the whole story: Boot, Reconcile until settled, Finish. Only one runs on this machine at a time.
 func (i *Init) Run(ctx context.Context, o flow.Observer) error {
+	unlock, err := hoststep.Lock(ctx, i.Host)
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock ends with the process
 	if err := i.Boot().Run(ctx, o); err != nil {
 		return err
 	}
-	if err := i.Reconcile().Run(ctx, o); err != nil {
+	// With this machine's lock held, a holder of the same name is a killed run.
+	only := lease.Lease{API: i.api, Namespace: metav1.NamespaceSystem, Name: "gardenadm-reconcile", Host: i.Node.Name, Process: hoststep.NewUUID()}
+	err = only.Hold(ctx, func(ctx context.Context) error { return i.Reconcile().Run(ctx, o) })
+	if err != nil {
 		return err
 	}
 	return i.Finish().Run(ctx, o)

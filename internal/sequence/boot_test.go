@@ -167,16 +167,12 @@ func bootUntilAPI(t *testing.T, i *Init) error {
 	t.Helper()
 	ctx, stop := context.WithCancelCause(t.Context())
 	defer stop(nil)
-	return i.Boot().Run(ctx, observer(func(event flow.Event) {
+	return i.Boot().Run(ctx, flow.ObserverFunc(func(event flow.Event) {
 		if event.Task == "wait for the API server" && event.Kind == flow.Started {
 			stop(errAPIAwaited)
 		}
 	}))
 }
-
-type observer func(flow.Event)
-
-func (o observer) Observe(event flow.Event) { o(event) }
 
 // first returns the index of the first line that begins so, -1 when there is none.
 func first(log []string, begin string) int {

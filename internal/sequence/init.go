@@ -86,7 +86,11 @@ func (i *Init) lookForAPI(ctx context.Context) error {
 	if err != nil {
 		return flow.Permanent(err)
 	}
-	if len(kept) > 0 {
+	wanted, err := i.wantedSecrets()
+	if err != nil {
+		return flow.Permanent(err)
+	}
+	if hoststep.HasIrreplaceable(kept, wanted) {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", hoststep.ErrControlPlaneWithoutSecrets, notReady)

@@ -6,6 +6,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/gardenadm/gardenadm/internal/render/kubeconfig"
+	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
 // inMemory is a client of an API in memory that holds the objects.
@@ -178,7 +181,7 @@ func TestWorkloadsReadyNamesWhatPodsWaitFor(t *testing.T) {
 func serving(t *testing.T, answer http.HandlerFunc, authority func(*httptest.Server) []byte) *Client {
 	t.Helper()
 	server := httptest.NewUnstartedServer(answer)
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.TLS = &tls.Config{}
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -207,6 +210,21 @@ func TestReadyAsksThisClustersServer(t *testing.T) {
 	c.host = "https://127.0.0.1:1"
 	if err := c.Ready(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "ask API server: ") {
 		t.Errorf("nobody listens: got %v", err)
+	}
+}
+
+// A server that another authority vouches for is not this cluster's, whatever it answers.
+func TestReadyRefusesAnotherAuthority(t *testing.T) {
+	set, err := secret.Issuer{Store: &secret.Memory{}}.Ensure(t.Context(), secret.Authorities())
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := false
+	c := serving(t, func(http.ResponseWriter, *http.Request) { asked = true }, func(*httptest.Server) []byte {
+		return set.Get(secret.AuthorityCluster, "", secret.DataCACert)
+	})
+	if err := c.Ready(t.Context()); err == nil || asked {
+		t.Errorf("got %v, asked %v", err, asked)
 	}
 }
 

@@ -57,6 +57,7 @@ const (
 	FileShootUID         = DirState + "/shoot-uid"
 	FileJournal          = DirState + "/journal.jsonl"
 	FileNode             = DirState + "/node.json"
+	FileLock             = "/run/gardenadm.lock"
 	FileKubeletBinary    = DirBin + "/kubelet"
 	FileKubeletConfig    = DirKubelet + "/config/kubelet"
 	FileKubeletCA        = DirKubelet + "/ca.crt"

@@ -71,7 +71,7 @@ func directories() []Row {
 		{KindDirectory, DirBin, "root 0755", "programs"},
 		{KindDirectory, DirCNIBin, "root 0755", "CNI plugins"},
 		{KindDirectory, DirContainerd, "root 0711", "images and containers"},
-		{KindDirectory, DirEtcd, "root 0711; data " + etcd + " 0700", "etcd's data in " + DirEtcdData},
+		{KindDirectory, DirEtcd, "root 0700; data " + etcd + " 0700", "etcd's data in " + DirEtcdData},
 		{KindDirectory, DirState, "root 0700", "identity, journal, and secrets until the API has them"},
 		{KindDirectory, DirAgent, "root 0755", "what the node agent last applied"},
 		{KindDirectory, DirKubelet, "root 0700", "kubelet's state and pods' volumes"},
@@ -86,9 +86,11 @@ func files() []Row {
 	return []Row{
 		{KindFile, FileAdminKubeconfig, "root 0600", "kubeconfig of the administrator"},
 		{KindFile, FileKubeletConf, "root 0600", "kubeconfig of the kubelet"},
+		{KindFile, FileContainerdConf, "root 0644", "configuration of containerd"},
 		{KindFile, FileSysctl, "root 0644", "kernel settings"},
 		{KindFile, FileJournaldConf, "root 0644", "bounds of the journal"},
 		{KindFile, FileShootUID, "root 0600", "identity of the cluster"},
 		{KindFile, FileNode, "root 0644", "name and address of the node"},
+		{KindFile, FileLock, "root 0600", "held while a command changes this machine"},
 	}
 }

@@ -12,12 +12,14 @@ import (
 
 // Host is one machine. New gives the real one, hosttest.New a recording fake; both pass the same conformance suite.
 type Host struct {
-	Files   Files
-	Units   Units
-	Images  Images
-	Network Network
-	Runner  Runner
-	Prober  Prober
+	Files    Files
+	Units    Units
+	Images   Images
+	Network  Network
+	Runner   Runner
+	Prober   Prober
+	Locks    Locks
+	Observer Observer
 
 	// close ends connections; nil where there are none.
 	close func() error

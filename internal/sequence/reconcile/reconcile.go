@@ -41,14 +41,16 @@ func Graph(in Input) *flow.Graph {
 	label := g.Add("label the control plane node", step(in.labelNode, nodeWait), keep)
 	approve := g.Add("approve the kubelet's serving certificate", step(in.approveServing, nodeWait).Unless(in.approvedElsewhere), label)
 
+	announce := g.Add("announce what is applied", step(in.announce, requestTry), keep)
 	var applied []*flow.Task
 	for _, part := range catalog.All() {
 		if part.Objects != nil {
-			applied = append(applied, g.Add("apply "+part.Name, step(in.apply(part), requestTry), keep))
+			applied = append(applied, g.Add("apply "+part.Name, step(in.apply(part), requestTry), announce))
 		}
 	}
 	node := g.Add("wait for the node", step(in.waitNode, nodeWait), append(applied, approve)...)
 	g.Add("wait for the components", step(in.waitComponents, settleWait), node)
+	g.Add("prune what left the catalog", step(in.prune, requestTry), applied...)
 	return g
 }
 
@@ -69,6 +71,22 @@ func (in Input) approvedElsewhere(context.Context) (string, error) {
 		return "", nil
 	}
 	return "the gardenlet approves it", nil
+}
+
+func (in Input) announce(ctx context.Context) error {
+	objects, err := catalog.Objects(in.Input)
+	if err != nil {
+		return flow.Permanent(err)
+	}
+	return apistep.Announce(ctx, in.API, objects)
+}
+
+func (in Input) prune(ctx context.Context) error {
+	objects, err := catalog.Objects(in.Input)
+	if err != nil {
+		return flow.Permanent(err)
+	}
+	return apistep.Prune(ctx, in.API, objects)
 }
 
 func (in Input) apply(part component.Component) func(context.Context) error {

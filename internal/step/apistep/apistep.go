@@ -80,3 +80,26 @@ func WaitComponents(ctx context.Context, api *kube.Client, objects []component.O
 		api.PodsReady(ctx, secret.Namespace, staticPods...),
 	)
 }
+
+// inventory remembers what gardenadm applied to the cluster.
+func inventory(api *kube.Client) kube.Inventory {
+	return kube.Inventory{Client: api, Namespace: secret.Namespace, Name: "gardenadm-inventory"}
+}
+
+// Announce writes down what is about to be applied, so that it can be pruned one day whatever happens in between.
+func Announce(ctx context.Context, api *kube.Client, objects []component.Object) error {
+	return inventory(api).Announce(ctx, references(objects))
+}
+
+// Prune deletes what was applied once and is not among the objects any more.
+func Prune(ctx context.Context, api *kube.Client, objects []component.Object) error {
+	return inventory(api).Prune(ctx, references(objects))
+}
+
+func references(objects []component.Object) []kube.Reference {
+	out := make([]kube.Reference, 0, len(objects))
+	for _, object := range objects {
+		out = append(out, kube.ReferenceTo(object))
+	}
+	return out
+}

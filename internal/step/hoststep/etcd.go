@@ -15,7 +15,7 @@ import (
 // "initial-cluster-state: new" stands nowhere: with it, a node that lost its disk would come up as an empty cluster.
 // A directory that holds data is left alone.
 func MakeEtcdData(ctx context.Context, h *host.Host, c *cluster.Cluster, node cluster.Node) error {
-	if err := h.Files.MakeDir(ctx, layout.DirEtcd, host.Owner{}, 0o711); err != nil {
+	if err := h.Files.MakeDir(ctx, layout.DirEtcd, host.Owner{}, 0o700); err != nil {
 		return fmt.Errorf("make etcd directory: %w", err)
 	}
 	owner := host.Owner{UID: layout.UID}

@@ -86,15 +86,15 @@ func ClusterUID(ctx context.Context, h *host.Host) (string, error) {
 	if err := h.Files.MakeDir(ctx, layout.DirState, host.Owner{}, 0o700); err != nil {
 		return "", fmt.Errorf("make state directory: %w", err)
 	}
-	uid := newUUID()
+	uid := NewUUID()
 	if err := h.Files.Write(ctx, layout.FileShootUID, strings.NewReader(uid+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keep cluster identity: %w", err)
 	}
 	return uid, nil
 }
 
-// newUUID returns a random UUID (version 4).
-func newUUID() string {
+// NewUUID returns a random UUID (version 4).
+func NewUUID() string {
 	var b [16]byte
 	rand.Read(b[:]) //nolint:errcheck // never fails since Go 1.24
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80

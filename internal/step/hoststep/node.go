@@ -49,7 +49,7 @@ type Settings struct {
 // StartRuntime lays the configuration, starts what comes up to the container runtime, and waits for it:
 // images must be there before the kubelet starts the first pods.
 func (s Settings) StartRuntime(ctx context.Context) error {
-	want, err := s.want()
+	want, err := s.Want()
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (s Settings) StartRuntime(ctx context.Context) error {
 
 // StartNode goes on to the end; the kubelet then starts the control plane.
 func (s Settings) StartNode(ctx context.Context) error {
-	want, err := s.want()
+	want, err := s.Want()
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,8 @@ func (s Settings) StartNode(ctx context.Context) error {
 	return err
 }
 
-func (s Settings) want() (agent.Want, error) {
+// Want is the configuration with the local additions of this host, decoded and checked.
+func (s Settings) Want() (agent.Want, error) {
 	local, err := dropin.Compute(s.Facts, s.Node)
 	if err != nil {
 		return agent.Want{}, err

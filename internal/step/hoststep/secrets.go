@@ -17,14 +17,14 @@ import (
 // ErrControlPlaneWithoutSecrets says that this machine holds a cluster whose secrets are in its API, which does not answer.
 var ErrControlPlaneWithoutSecrets = errors.New("this machine already holds a cluster whose API server does not answer; its secrets are in the API")
 
-// IssueSecrets issues what is wanted and not in the store yet. It refuses to make new authorities beside the data of a cluster:
-// they would lock out everything that trusts the old ones.
+// IssueSecrets issues what is wanted and not in the store yet. It refuses to make new authorities and keys beside the data of a
+// cluster: they would lock out everything that trusts the old ones, and make what is encrypted unreadable.
 func IssueSecrets(ctx context.Context, h *host.Host, store secret.Store, specs []secret.Spec) (secret.Set, error) {
 	have, err := store.Load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load secrets: %w", err)
 	}
-	if lacksAuthority(have, specs) {
+	if !HasIrreplaceable(have, specs) {
 		_, err := h.Files.Stat(ctx, layout.DirEtcdData)
 		if err == nil {
 			return nil, fmt.Errorf("%w: see the log of kube-apiserver in %s", ErrControlPlaneWithoutSecrets, layout.DirPodLogs)
@@ -36,11 +36,12 @@ func IssueSecrets(ctx context.Context, h *host.Host, store secret.Store, specs [
 	return secret.Issuer{Store: store}.Ensure(ctx, specs)
 }
 
-// lacksAuthority: etcd's data is made after all authorities are kept, so one that is missing beside it was there once.
-func lacksAuthority(have secret.Set, specs []secret.Spec) bool {
-	return slices.ContainsFunc(specs, func(spec secret.Spec) bool {
+// HasIrreplaceable says that the set holds every wanted authority and key. etcd's data is made after all of them are kept,
+// so one that is missing beside it was there once.
+func HasIrreplaceable(have secret.Set, specs []secret.Spec) bool {
+	return !slices.ContainsFunc(specs, func(spec secret.Spec) bool {
 		_, ok := have[spec.Key()]
-		return spec.Kind == secret.CA && !ok
+		return !ok && (spec.Kind == secret.CA || spec.Kind == secret.SigningKey || spec.Kind == secret.SymmetricKey)
 	})
 }
 

@@ -54,11 +54,11 @@ func withBlock(profile string) string {
 		`case ":$PATH:" in *:` + layout.DirBin + `:*) ;; *) export PATH="$PATH:` + layout.DirBin + `" ;; esac`,
 		profileEnd, "",
 	}, "\n")
-	begin := strings.Index(profile, profileBegin)
-	end := strings.Index(profile, profileEnd)
-	if begin >= 0 && end > begin {
-		rest := strings.TrimPrefix(profile[end+len(profileEnd):], "\n")
-		return profile[:begin] + block + rest
+	// The last begin and the end that belongs to it: what stands between a marker that somebody left behind and our block is theirs.
+	if begin := strings.LastIndex(profile, profileBegin); begin >= 0 {
+		if _, rest, ended := strings.Cut(profile[begin:], profileEnd); ended {
+			return profile[:begin] + block + strings.TrimPrefix(rest, "\n")
+		}
 	}
 	if profile != "" && !strings.HasSuffix(profile, "\n") {
 		profile += "\n"

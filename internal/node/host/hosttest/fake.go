@@ -31,6 +31,8 @@ type Fake struct {
 	routes    []host.Route
 	facts     host.Facts
 	programs  map[string]Program
+	locks     locks
+	running   running
 }
 
 // Program answers for a program that is run.
@@ -64,12 +66,14 @@ func New() *Fake {
 // Host returns the machine's door. All doors lead to the same machine, so a second one is a second run of a program.
 func (f *Fake) Host() *host.Host {
 	return &host.Host{
-		Files:   files{f},
-		Units:   unitDoor{f},
-		Images:  imageDoor{f},
-		Network: networkDoor{f},
-		Runner:  runnerDoor{f},
-		Prober:  proberDoor{f},
+		Files:    files{f},
+		Units:    unitDoor{f},
+		Images:   imageDoor{f},
+		Network:  networkDoor{f},
+		Runner:   runnerDoor{f},
+		Prober:   proberDoor{f},
+		Locks:    &f.locks,
+		Observer: observerDoor{f},
 	}
 }
 

@@ -1,0 +1,22 @@
+package fault
+
+// Codes of class Precondition that are about what earlier or other commands did on this machine.
+const (
+	Busy           Code = "GA-2101"
+	SecretsInAPI   Code = "GA-2102"
+	LeaseElsewhere Code = "GA-2103"
+)
+
+func states() []Entry {
+	return []Entry{
+		{Busy, Precondition, "another gardenadm works on this machine",
+			"Only one command may change a machine at a time. The lock ends with the process that holds it.",
+			"wait until it is done, or stop the process that the message names"},
+		{SecretsInAPI, Precondition, "this machine's cluster does not answer",
+			"The machine already holds a cluster. Its secrets are in its API, which did not answer for five minutes, so nothing was issued or changed: new authorities would lock out everything that trusts the old ones.",
+			"gardenadm status; gardenadm logs kube-apiserver"},
+		{LeaseElsewhere, Precondition, "another machine works on the cluster",
+			"Reconciling runs under one lease. Another machine took it over, so this run stopped; nothing is half-done that the next run does not finish.",
+			"run the command again"},
+	}
+}
