@@ -18,3 +18,11 @@ func ServiceAccountKey() Spec {
 func KubeletClient() Spec {
 	return Spec{Name: "kube-apiserver-kubelet", Kind: Client, Signer: AuthorityClient, CommonName: "system:kube-apiserver:kubelet"}
 }
+
+// GroupAdmins is the group of administrators: a ClusterRoleBinding gives it its rights and can lose it again; system:masters could not.
+const GroupAdmins = "gardenadm:cluster-admins"
+
+// Admin is the client certificate in the administrator's kubeconfig.
+func Admin() Spec {
+	return Spec{Name: "admin", Kind: Client, Signer: AuthorityClient, CommonName: "gardenadm:admin", Organization: []string{GroupAdmins}}
+}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -144,6 +146,7 @@ func bare(t *testing.T) (*hosttest.Fake, *Init) {
 	}
 	must(t, h.Files.Write(t.Context(), program, strings.NewReader("gardenadm"), 0o755))
 	fake.OnRun(layout.FileEtcdData, func(ctx context.Context, _ host.Command) (host.Output, error) {
+		time.Sleep(slow) // tests are in a bubble, where it takes no time but shows who does not wait
 		return host.Output{}, h.Files.MakeDir(ctx, layout.DirEtcdData, host.Owner{UID: layout.UID}, 0o700)
 	})
 	fake.ClearLog()
@@ -159,6 +162,9 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// slow is longer than anything else in Boot takes on a machine in memory.
+const slow = time.Minute
 
 var errAPIAwaited = errors.New("all but the wait for the API server is done")
 
@@ -185,7 +191,17 @@ func startOf(log []string, unit string) int {
 }
 
 func TestBootStartsTheKubeletLast(t *testing.T) {
+	synctest.Test(t, bootInOrder)
+}
+
+func bootInOrder(t *testing.T) {
 	fake, i := bare(t)
+	madeData := -1 // how much was done when etcd-data was ready
+	fake.OnRun(layout.FileEtcdData, func(context.Context, host.Command) (host.Output, error) {
+		time.Sleep(slow)
+		madeData = len(fake.Log())
+		return host.Output{}, nil
+	})
 	if err := bootUntilAPI(t, i); !errors.Is(err, errAPIAwaited) {
 		t.Fatalf("got %v, log:\n%s", err, strings.Join(fake.Log(), "\n"))
 	}
@@ -193,6 +209,9 @@ func TestBootStartsTheKubeletLast(t *testing.T) {
 	kubelet := startOf(log, layout.UnitKubelet)
 	if kubelet < 0 {
 		t.Fatalf("the kubelet is not started:\n%s", strings.Join(log, "\n"))
+	}
+	if madeData < 0 || madeData > kubelet {
+		t.Errorf("etcd's data is ready at %d, the kubelet is started at %d", madeData, kubelet)
 	}
 	runtime := startOf(log, layout.UnitContainerd)
 	for _, name := range podImages() {
@@ -225,45 +244,49 @@ func TestBootStartsTheKubeletLast(t *testing.T) {
 	}
 }
 
-// What fails before the kubelet's start keeps it from starting: it would pull images, or start etcd without data.
+// What fails before the kubelet's start keeps it from starting, however long it is tried again: it would pull images, or start etcd without data.
 func TestBootStartsNoKubeletWithout(t *testing.T) {
-	boom := flow.Permanent(errors.New("boom"))
+	boom := errors.New("boom")
 	for name, operation := range map[string]string{
 		"the container runtime": "ready",
 		"an image":              "import " + reference(image.KubeScheduler),
-		"etcd's data":           "run " + layout.FileEtcdData,
+		"etcd's data":           "mkdir " + layout.DirEtcdData,
 		"its certificate":       "link " + layout.FileKubeletCert,
 		"gardenadm":             "write " + layout.FileGardenadm,
 	} {
 		t.Run(name, func(t *testing.T) {
-			fake, i := bare(t)
-			fake.FailOn(operation, boom)
-			if err := bootUntilAPI(t, i); err == nil || !strings.Contains(err.Error(), "boom") {
-				t.Errorf("got %v", err)
-			}
-			if at := startOf(fake.Log(), layout.UnitKubelet); at >= 0 {
-				t.Errorf("the kubelet is started although %q fails", operation)
-			}
-			// The next run goes on with the same identity and the same authorities.
-			before, err := i.Secrets.Load(t.Context())
-			must(t, err)
-			fake.FailOn(operation, nil)
-			again := &Init{Host: fake.Host(), Bundle: i.Bundle, Program: program, Secrets: i.Secrets}
-			if err := bootUntilAPI(t, again); !errors.Is(err, errAPIAwaited) {
-				t.Fatalf("run again: %v", err)
-			}
-			if again.Cluster.UID != i.Cluster.UID {
-				t.Error("run again, the cluster has another identity")
-			}
-			for _, key := range before.Keys() {
-				if secret.Fingerprint(before.Get(key, "", secret.DataCACert)) != secret.Fingerprint(again.secrets.Get(key, "", secret.DataCACert)) {
-					t.Errorf("run again, authority %s is another one", key)
-				}
-			}
-			if startOf(fake.Log(), layout.UnitKubelet) < 0 {
-				t.Error("run again, the kubelet is not started")
-			}
+			synctest.Test(t, func(t *testing.T) { bootAfterFailure(t, operation, boom) })
 		})
+	}
+}
+
+func bootAfterFailure(t *testing.T, operation string, boom error) {
+	fake, i := bare(t)
+	fake.FailOn(operation, boom)
+	if err := bootUntilAPI(t, i); !errors.Is(err, boom) {
+		t.Errorf("got %v", err)
+	}
+	if at := startOf(fake.Log(), layout.UnitKubelet); at >= 0 {
+		t.Errorf("the kubelet is started although %q fails", operation)
+	}
+	// The next run goes on with the same identity and the same authorities.
+	before, err := i.Secrets.Load(t.Context())
+	must(t, err)
+	fake.FailOn(operation, nil)
+	again := &Init{Host: fake.Host(), Bundle: i.Bundle, Program: program, Secrets: i.Secrets}
+	if err := bootUntilAPI(t, again); !errors.Is(err, errAPIAwaited) {
+		t.Fatalf("run again: %v", err)
+	}
+	if again.Cluster.UID != i.Cluster.UID {
+		t.Error("run again, the cluster has another identity")
+	}
+	for _, key := range before.Keys() {
+		if secret.Fingerprint(before.Get(key, "", secret.DataCACert)) != secret.Fingerprint(again.secrets.Get(key, "", secret.DataCACert)) {
+			t.Errorf("run again, authority %s is another one", key)
+		}
+	}
+	if startOf(fake.Log(), layout.UnitKubelet) < 0 {
+		t.Error("run again, the kubelet is not started")
 	}
 }
 

@@ -55,6 +55,7 @@ func TestInit(t *testing.T) {
 		t.Errorf("kubectl does not work in root's shell:\n%s", shell)
 	}
 	t.Run("processes", func(t *testing.T) { node.processesAreAsRendered(t) })
+	t.Run("defaults", func(t *testing.T) { node.defaultsAreSafe(t) })
 	t.Run("second init", func(t *testing.T) { node.secondInitChangesNothing(t) })
 
 	// A process of the host reaches a Service although there is no default route.

@@ -20,6 +20,8 @@ type Host struct {
 	Prober   Prober
 	Locks    Locks
 	Observer Observer
+	// Inspector tries and measures; Prober only looks.
+	Inspector Inspector
 
 	// close ends connections; nil where there are none.
 	close func() error
@@ -187,6 +189,8 @@ type Facts struct {
 	Memory            uint64 // bytes
 	CPUs              int
 	Now               time.Time
+	// ClockSynchronised: the kernel has been told that its clock is right (by an NTP daemon).
+	ClockSynchronised bool
 }
 
 // Prober finds the facts. It changes nothing that outlives the call.

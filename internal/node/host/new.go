@@ -26,15 +26,16 @@ func New(opts ...Option) *Host {
 	units := &units{runner: runner}
 	images := &imageStore{socket: o.containerd}
 	return &Host{
-		Files:    files{},
-		Units:    units,
-		Images:   images,
-		Network:  network{},
-		Runner:   runner,
-		Prober:   prober{units: units},
-		Locks:    locks{},
-		Observer: observer{runner: runner, units: units, images: images},
-		close:    func() error { return errors.Join(units.Close(), images.Close()) },
+		Files:     files{},
+		Units:     units,
+		Images:    images,
+		Network:   network{},
+		Runner:    runner,
+		Prober:    prober{units: units},
+		Locks:     locks{},
+		Inspector: inspector{},
+		Observer:  observer{runner: runner, units: units, images: images},
+		close:     func() error { return errors.Join(units.Close(), images.Close()) },
 	}
 }
 

@@ -16,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// timeError is adjtimex's TIME_ERROR: the clock is not synchronised.
+const timeError = 5
+
 // prober looks at the real machine.
 type prober struct{ units *units }
 
@@ -64,7 +67,15 @@ func (p prober) probe(ctx context.Context) (Facts, error) {
 		Memory:            uint64(system.Totalram) * uint64(system.Unit),
 		CPUs:              runtime.NumCPU(),
 		Now:               time.Now(),
+		ClockSynchronised: clockSynchronised(),
 	}, nil
+}
+
+// clockSynchronised only reads; where even that is refused, nobody can know.
+func clockSynchronised() bool {
+	var clock unix.Timex
+	state, err := unix.Adjtimex(&clock)
+	return err == nil && state != timeError && clock.Status&unix.STA_UNSYNC == 0
 }
 
 // systemd is booted when it made this directory (as sd_booted(3) tells), and answering is another thing.

@@ -22,7 +22,7 @@ const realMachine = "GARDENADM_REAL_MACHINE"
 func TestConformance(t *testing.T) {
 	parts := []hosttest.Part{hosttest.Runner, hosttest.Network, hosttest.Prober}
 	if os.Geteuid() == 0 {
-		parts = append(parts, hosttest.Files, hosttest.Observer)
+		parts = append(parts, hosttest.Inspector, hosttest.Files, hosttest.Observer)
 	}
 	if os.Getenv(realMachine) != "" {
 		parts = append(parts, hosttest.Units, hosttest.Routes)

@@ -8,23 +8,11 @@ import (
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
-const (
-	// SecretAdmin is the client certificate in the administrator's kubeconfig.
-	SecretAdmin = "admin"
-	// UserAdmin and GroupAdmins are its identity. The group gets its rights by a ClusterRoleBinding and can lose them again;
-	// system:masters could not.
-	UserAdmin   = "gardenadm:admin"
-	GroupAdmins = "gardenadm:cluster-admins"
-)
-
 func adminSecrets(*cluster.Cluster) []secret.Spec {
 	return []secret.Spec{
 		secret.Authority(secret.AuthorityCluster),
 		secret.Authority(secret.AuthorityClient),
-		{
-			Name: SecretAdmin, Kind: secret.Client, Signer: secret.AuthorityClient,
-			CommonName: UserAdmin, Organization: []string{GroupAdmins},
-		},
+		secret.Admin(),
 	}
 }
 
@@ -44,8 +32,8 @@ func admin(in Input) ([]unit, []file, error) {
 		Server:        in.Cluster.NodeServer(),
 		TLSServerName: cluster.TLSServerName,
 		CA:            in.Secrets.Get(secret.AuthorityCluster, "", secret.DataCACert),
-		Cert:          in.Secrets.Get(SecretAdmin, "", secret.DataCert),
-		Key:           in.Secrets.Get(SecretAdmin, "", secret.DataKey),
+		Cert:          in.Secrets.Get(secret.Admin().Name, "", secret.DataCert),
+		Key:           in.Secrets.Get(secret.Admin().Name, "", secret.DataKey),
 	})
 	return nil, append(files, inline(layout.FileAdminKubeconfig, 0o600, config)), nil
 }

@@ -209,7 +209,7 @@ func TestBuildErrors(t *testing.T) {
 		want   string
 	}{
 		"missing image":  {func(in *osc.Input) { delete(in.Images, image.Runc) }, `containerd: find image "runc"`},
-		"missing secret": {func(in *osc.Input) { delete(in.Secrets, osc.SecretAdmin) }, "admin: find secret admin"},
+		"missing secret": {func(in *osc.Input) { delete(in.Secrets, secret.Admin().Name) }, "admin: find secret admin"},
 		"foreign node":   {func(in *osc.Input) { in.StaticPods["stranger"] = nil }, "node stranger"},
 		"same pod twice": {func(in *osc.Input) {
 			in.StaticPods["first"] = append(in.StaticPods["first"], in.StaticPods["first"]...)

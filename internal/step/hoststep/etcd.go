@@ -18,7 +18,7 @@ func MakeEtcdData(ctx context.Context, h *host.Host, c *cluster.Cluster, node cl
 	if err := h.Files.MakeDir(ctx, layout.DirEtcd, host.Owner{}, 0o700); err != nil {
 		return fmt.Errorf("make etcd directory: %w", err)
 	}
-	owner := host.Owner{UID: layout.UID}
+	owner := host.Owner{UID: layout.UID, GID: layout.UID}
 	if err := h.Files.MakeDir(ctx, layout.DirEtcd+"/data", owner, 0o700); err != nil {
 		return fmt.Errorf("make etcd directory: %w", err)
 	}

@@ -17,21 +17,23 @@ import (
 type Part string
 
 const (
-	Files    Part = "Files"   // needs root, which owns the files it makes
-	Runner   Part = "Runner"  // runs echo, cat, env, sh and sleep of /bin or /usr/bin
-	Network  Part = "Network" // reads only
-	Routes   Part = "Routes"  // leaves a route to 198.18.0.0/24 behind
-	Prober   Part = "Prober"
-	Units    Part = "Units"    // makes units called gardenadm-conformance-… and removes them
-	Observer Part = "Observer" // needs root; reads but for one file
-	Images   Part = "Images"   // leaves images of registry.invalid behind
+	Files   Part = "Files"   // needs root, which owns the files it makes
+	Runner  Part = "Runner"  // runs echo, cat, env, sh and sleep of /bin or /usr/bin
+	Network Part = "Network" // reads only
+	Routes  Part = "Routes"  // leaves a route to 198.18.0.0/24 behind
+	Prober  Part = "Prober"
+	// Inspector needs root for namespaces and mounts of its own
+	Inspector Part = "Inspector"
+	Units     Part = "Units"    // makes units called gardenadm-conformance-… and removes them
+	Observer  Part = "Observer" // needs root; reads but for one file
+	Images    Part = "Images"   // leaves images of registry.invalid behind
 )
 
 // Conformance checks what the interfaces of package host promise, on the machine that open leads to. Dir is an absolute
 // path that the check may make and fill; parts are those that the machine can be used for.
 func Conformance(t *testing.T, open func(*testing.T) *host.Host, dir string, parts ...Part) {
 	check := map[Part]func(*testing.T, *host.Host, string){
-		Files: checkFiles, Runner: checkRunner, Network: checkNetwork, Routes: checkRoutes, Prober: checkProber, Units: checkUnits, Images: checkImages, Observer: checkObserver,
+		Files: checkFiles, Runner: checkRunner, Network: checkNetwork, Routes: checkRoutes, Prober: checkProber, Inspector: checkInspector, Units: checkUnits, Images: checkImages, Observer: checkObserver,
 	}
 	for _, part := range parts {
 		t.Run(string(part), func(t *testing.T) {

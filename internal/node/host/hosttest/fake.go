@@ -22,17 +22,18 @@ type Fake struct {
 	failAt  map[int]error
 	failOn  map[string]error
 
-	tree      tree
-	units     map[string]*unit
-	images    map[string]host.Image
-	blobs     map[string][]byte
-	addresses []host.Address
-	source    netip.Addr
-	routes    []host.Route
-	facts     host.Facts
-	programs  map[string]Program
-	locks     locks
-	running   running
+	tree       tree
+	units      map[string]*unit
+	images     map[string]host.Image
+	blobs      map[string][]byte
+	addresses  []host.Address
+	source     netip.Addr
+	routes     []host.Route
+	facts      host.Facts
+	programs   map[string]Program
+	locks      locks
+	inspection inspection
+	running    running
 }
 
 // Program answers for a program that is run.
@@ -57,23 +58,25 @@ func New() *Fake {
 		facts: host.Facts{
 			HostName: "machine-0", Architecture: "amd64", Kernel: "6.1.0-35-amd64", CgroupVersion: 2, Systemd: true, LowersOOMScore: true,
 			Nameservers: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, Root: true, Memory: 4 << 30, CPUs: 2,
-			Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+			Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), ClockSynchronised: true,
 		},
-		programs: map[string]Program{},
+		programs:   map[string]Program{},
+		inspection: newInspection(),
 	}
 }
 
 // Host returns the machine's door. All doors lead to the same machine, so a second one is a second run of a program.
 func (f *Fake) Host() *host.Host {
 	return &host.Host{
-		Files:    files{f},
-		Units:    unitDoor{f},
-		Images:   imageDoor{f},
-		Network:  networkDoor{f},
-		Runner:   runnerDoor{f},
-		Prober:   proberDoor{f},
-		Locks:    &f.locks,
-		Observer: observerDoor{f},
+		Files:     files{f},
+		Units:     unitDoor{f},
+		Images:    imageDoor{f},
+		Network:   networkDoor{f},
+		Runner:    runnerDoor{f},
+		Prober:    proberDoor{f},
+		Locks:     &f.locks,
+		Inspector: inspectorDoor{f},
+		Observer:  observerDoor{f},
 	}
 }
 

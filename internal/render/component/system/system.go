@@ -17,10 +17,6 @@ import (
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
-// GroupClusterAdmins is the organization in the client certificate of admin.conf. It is a group that a binding makes mighty,
-// and not system:masters: a binding can be taken away again.
-const GroupClusterAdmins = "gardenadm:cluster-admins"
-
 // roleRotate lets a node have its own client certificate renewed (contract node-agent-and-osc §5: bindings are named like roles).
 const roleRotate = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"
 
@@ -31,15 +27,36 @@ func New() component.Component {
 
 func objects(in component.Input) ([]component.Object, error) {
 	return []component.Object{
-		&corev1.Namespace{
-			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
-			ObjectMeta: metav1.ObjectMeta{Name: "garden"}, // contract control-plane §1
-		},
-		addon.Bind(GroupClusterAdmins, "cluster-admin", addon.Group(GroupClusterAdmins)),
+		namespace(metav1.NamespaceSystem, systemLabels(in.Cluster)),
+		// Nothing in it needs more than baseline (contract control-plane §1: the runtime's controllers).
+		namespace("garden", map[string]string{labelEnforce: "baseline", "pod-security.kubernetes.io/warn": "restricted"}),
+		addon.Bind(secret.GroupAdmins, "cluster-admin", addon.Group(secret.GroupAdmins)),
 		addon.Bind(secret.KubeletClient().CommonName, "system:kubelet-api-admin", addon.User(secret.KubeletClient().CommonName)),
 		addon.Bind(roleRotate, roleRotate, addon.Group("system:nodes")),
 		addon.ConfigMap("shoot-info", shootInfo(in.Cluster)),
 	}, nil
+}
+
+const labelEnforce = "pod-security.kubernetes.io/enforce"
+
+func namespace(name string, labels map[string]string) *corev1.Namespace {
+	return &corev1.Namespace{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
+	}
+}
+
+// systemLabels are those that extensions depend on (contract extension-contract §5). The pod network and kube-proxy need privileges.
+func systemLabels(c *cluster.Cluster) map[string]string {
+	provider := c.Shoot.Spec.Provider.Type
+	return map[string]string{
+		labelEnforce:                                                 "privileged",
+		"gardener.cloud/role":                                        "shoot",
+		"seed.gardener.cloud/provider":                               provider,
+		"shoot.gardener.cloud/provider":                              provider,
+		"networking.shoot.gardener.cloud/provider":                   ptr.Deref(c.Shoot.Spec.Networking.Type, ""),
+		"high-availability-config.resources.gardener.cloud/consider": "true",
+	}
 }
 
 // shootInfo tells pods and tools about the Shoot (contract control-plane §4). What is not known has no key.
