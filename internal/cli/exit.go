@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/flow"
 	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
@@ -35,9 +36,9 @@ func ExitCode(err error) int {
 		return 0
 	case errors.Is(err, flow.ErrCancelled):
 		return exitInterrupted
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), fault.ClassOf(err) == fault.Usage:
 		return exitUsage
-	case errors.As(err, &precondition), errors.As(err, &unfit), errors.Is(err, hoststep.ErrControlPlaneWithoutSecrets):
+	case errors.As(err, &precondition), errors.As(err, &unfit), fault.ClassOf(err) == fault.Precondition:
 		return exitPrecondition
 	case errors.Is(err, flow.ErrTimeout):
 		return exitTimeout

@@ -23,6 +23,8 @@ type initOptions struct {
 	bundle    string
 	nodeIP    string
 	logFormat string
+	skip      []string
+	dryRun    bool
 }
 
 func initCommand(streams Streams) *cobra.Command {
@@ -38,7 +40,9 @@ func initCommand(streams Streams) *cobra.Command {
 	flags := command.Flags()
 	flags.StringVar(&options.bundle, "bundle", "", "directory with the cluster's images (an OCI image layout)")
 	flags.StringVar(&options.nodeIP, "node-ip", "", "this machine's address in the cluster (default: source of the default route, else the only address)")
+	flags.BoolVar(&options.dryRun, "dry-run", false, "print every file, unit and object that init would make, secrets left out, and change nothing")
 	flags.StringVar(&options.logFormat, "log-format", "text", "progress on stderr as text or json")
+	skipFlag(flags, &options.skip)
 	return command
 }
 
@@ -48,12 +52,13 @@ func runInit(ctx context.Context, options initOptions, streams Streams) error {
 		return err
 	}
 	defer story.Host.Close() //nolint:errcheck // the process ends
-	observer, closeObserver, err := newObserver(options.logFormat, streams)
-	if err != nil {
-		return err
+	if options.dryRun {
+		return story.DryRun(ctx, streams.Out)
 	}
+	observer, closeObserver := newObserver(options.logFormat, streams)
 	err = story.Run(ctx, observer)
 	closeObserver()
+	printWarnings(streams.Err, story.Machine.Warnings, options.logFormat)
 	if err != nil {
 		return err
 	}
@@ -91,41 +96,28 @@ func (o initOptions) story() (*sequence.Init, error) {
 	if program, err = filepath.EvalSymlinks(program); err != nil {
 		return nil, fmt.Errorf("find the running program: %w", err)
 	}
-	return &sequence.Init{Host: host.New(), Bundle: images, NodeIP: address, Program: program}, nil
+	return &sequence.Init{Host: host.New(), Bundle: images, NodeIP: address, SkipChecks: o.skip, Program: program}, nil
 }
 
 // newObserver returns what shows progress on stderr and keeps the journal on disk, and what ends it.
-func newObserver(format string, streams Streams) (flow.Observer, func(), error) {
-	journal, err := openJournal()
-	if err != nil {
-		return nil, nil, err
-	}
-	kept := progress.NewJournal(journal)
-	closeJournal := func() { journal.Close() } //nolint:errcheck // the journal is never read for decisions
+func newObserver(format string, streams Streams) (flow.Observer, func()) {
+	disk := &journal{}
+	kept := progress.NewJournal(disk)
 	if format == "json" {
-		return flow.Observers(progress.NewJSON(streams.Err), kept), closeJournal, nil
+		return flow.Observers(progress.NewJSON(streams.Err), kept), disk.Close
 	}
 	style := progress.Style{}
 	if file, ok := streams.Err.(*os.File); ok {
 		style = progress.Detect(file, os.Getenv)
 	}
 	console := progress.NewConsole(streams.Err, style)
-	return flow.Observers(console, kept), func() { console.Close(); closeJournal() }, nil
-}
-
-// openJournal opens the flow's journal, which is for people and support only.
-func openJournal() (*os.File, error) {
-	if err := os.MkdirAll(layout.DirState, 0o700); err != nil {
-		return nil, fmt.Errorf("open journal: %w", err)
-	}
-	file, err := os.OpenFile(layout.FileJournal, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open journal: %w", err)
-	}
-	return file, nil
+	return flow.Observers(console, kept), func() { console.Close(); disk.Close() }
 }
 
 func printNext(streams Streams, story *sequence.Init) {
+	if story.Unchanged() {
+		fmt.Fprintln(streams.Out, "Nothing had to be changed: this cluster was complete.")
+	}
 	fmt.Fprintf(streams.Out, `The cluster %s runs on this machine: node %s, API server https://%s:%d.
 
 Use it here (as root, in a new shell):

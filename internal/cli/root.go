@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gardenadm/gardenadm/internal/fault"
 )
 
 // Streams are where a command reads and writes: results to Out, progress and errors to Err.
@@ -33,7 +35,7 @@ func Execute(ctx context.Context, args []string, streams Streams) int {
 		err = usageError{err} // the root itself runs nothing: there is no such command
 	}
 	if err != nil {
-		fmt.Fprintln(streams.Err, "Error:", err)
+		fmt.Fprint(streams.Err, fault.Report(err))
 	}
 	return ExitCode(err)
 }
@@ -49,7 +51,8 @@ func Root(streams Streams) *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(initCommand(streams), manifestsCommand(streams), versionCommand(streams), runCommand())
+	root.AddCommand(initCommand(streams), preflightCommand(streams), manifestsCommand(streams), versionCommand(streams), runCommand())
+	root.AddCommand(statusCommand(streams), logsCommand(streams), explainCommand(streams))
 	return root
 }
 

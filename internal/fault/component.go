@@ -13,9 +13,9 @@ const (
 const (
 	ImageMissing         Code = "GA-3010"
 	WrongArchitecture    Code = "GA-3011"
-	PortTaken            Code = "GA-3012"
+	PortInUse            Code = "GA-3012"
 	CertificateExpired   Code = "GA-3013"
-	WrongClock           Code = "GA-3014"
+	ClockOff             Code = "GA-3014"
 	CertificateUnknown   Code = "GA-3015"
 	FileMissing          Code = "GA-3016"
 	DiskFull             Code = "GA-3017"
@@ -33,7 +33,7 @@ const (
 	EtcdSlow           Code = "GA-3032"
 	EtcdUnreachable    Code = "GA-3033"
 	CgroupDriver       Code = "GA-3040"
-	SwapOn             Code = "GA-3041"
+	SwapRefused        Code = "GA-3041"
 	CgroupV1           Code = "GA-3042"
 	RuntimeUnreachable Code = "GA-3043"
 	CRIDisabled        Code = "GA-3044"
@@ -78,13 +78,13 @@ func commonCauses() []Entry {
 		{WrongArchitecture, Component, "a program is made for another architecture",
 			"The kernel cannot execute the program: it is built for another processor, or its file is damaged.",
 			"use the bundle for this machine's architecture (uname -m)"},
-		{PortTaken, Component, "a port is in use",
+		{PortInUse, Component, "a port is in use",
 			"Another process listens on a port that the component needs. All ports are in docs/node-layout.md.",
 			"stop the process that the evidence names; ss -tlnp lists them"},
 		{CertificateExpired, Component, "a certificate has expired",
 			"A certificate is past its end, or this machine's clock is ahead.",
 			"check the clock with timedatectl; gardenadm status lists the certificates that end next"},
-		{WrongClock, Component, "the clock is wrong",
+		{ClockOff, Component, "the clock is wrong",
 			"A certificate is not yet valid by this machine's clock: the clock is behind the one of the machine that issued it.",
 			"set the clock (timedatectl), then run the command again"},
 		{CertificateUnknown, Component, "a certificate is of an unknown authority",
@@ -136,7 +136,7 @@ func nodeCauses() []Entry {
 		{CgroupDriver, Component, "kubelet and containerd use different cgroup drivers",
 			"Both must use systemd. containerd's configuration was changed, or is one of another installation.",
 			"set SystemdCgroup = true in /etc/containerd/config.toml and restart containerd"},
-		{SwapOn, Component, "swap is on",
+		{SwapRefused, Component, "swap is on",
 			"The kubelet refuses to start with swap unless it is told how to use it.",
 			"swapoff -a, and remove swap from /etc/fstab; or allow it in the Shoot's kubelet settings (failSwapOn: false)"},
 		{CgroupV1, Component, "the host uses cgroup v1",

@@ -1,5 +1,5 @@
 // Package fault turns a failure that a person can mend into an error with a stable code, evidence and a fix.
-// Used wherever such a failure is found; cli prints it, and `gardenadm explain` explains its code offline.
+// Used by all that finds such a failure; cli prints it, and `gardenadm explain` explains its code offline.
 package fault
 
 import (

@@ -10,6 +10,7 @@ import (
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
 
 	"github.com/gardenadm/gardenadm/internal/bundle"
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/flow"
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
@@ -30,6 +31,8 @@ type Init struct {
 	Bundle *bundle.Bundle
 	// NodeIP is the machine's address in the cluster; the zero Addr lets the rules choose.
 	NodeIP netip.Addr
+	// SkipChecks names checks of the machine that are not made.
+	SkipChecks []string
 	// Program is the path of the running gardenadm.
 	Program string
 	// Secrets keeps what is issued until the API has it; nil stands for the directory layout.DirSecrets.
@@ -42,11 +45,16 @@ type Init struct {
 	secrets secret.Set
 	config  *extensionsv1alpha1.OperatingSystemConfig
 	api     *kube.Client
+	// answered: the API server answered before this run did anything.
+	answered bool
 }
+
+// Unchanged says, after Run, that the cluster was there already and nothing had to be changed.
+func (i *Init) Unchanged() bool { return i.answered && i.api.Changes() == 0 }
 
 // check finds out what this machine is; nothing is changed.
 func (i *Init) check(ctx context.Context) (err error) {
-	i.Machine, err = hoststep.Check(ctx, i.Host, i.NodeIP)
+	i.Machine, err = hoststep.Check(ctx, i.Host, hoststep.CheckInput(manifest.Builtin(manifest.DefaultNodes()), i.NodeIP, i.SkipChecks))
 	return err
 }
 
@@ -79,7 +87,7 @@ func (i *Init) lookForAPI(ctx context.Context) error {
 	}
 	notReady := api.Ready(ctx)
 	if notReady == nil {
-		i.api = api
+		i.api, i.answered = api, true
 		return nil
 	}
 	kept, err := i.secretStore().Load(ctx)
@@ -93,7 +101,7 @@ func (i *Init) lookForAPI(ctx context.Context) error {
 	if hoststep.HasIrreplaceable(kept, wanted) {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", hoststep.ErrControlPlaneWithoutSecrets, notReady)
+	return fault.New(fault.SecretsInAPI, "%w: %w", hoststep.ErrControlPlaneWithoutSecrets, notReady)
 }
 
 // apiAnswers ends Boot: from then on only the node agent writes host state.

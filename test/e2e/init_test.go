@@ -121,7 +121,9 @@ func (h *host) secondInitChangesNothing(t *testing.T) {
 		return files + pods
 	}
 	before := state()
-	h.run("gardenadm", "init", "--bundle", "/root/bundle")
+	if out := h.run("gardenadm", "init", "--bundle", "/root/bundle"); !strings.Contains(out, "Nothing had to be changed") {
+		t.Errorf("a second init does not say that nothing had to be changed:\n%s", out)
+	}
 	if after := state(); after != before {
 		t.Errorf("a second init changed the machine; before:\n%s\nafter:\n%s", before, after)
 	}

@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -25,9 +27,13 @@ const requestTimeout = 15 * time.Second
 // Client talks to one cluster's API. It is safe for concurrent use.
 type Client struct {
 	client.Client
-	http *http.Client
-	host string
+	http    *http.Client
+	host    string
+	changes atomic.Int64
 }
+
+// Changes is how many objects ApplyObjects has created or changed so far.
+func (c *Client) Changes() int64 { return c.changes.Load() }
 
 // New connects with the given kubeconfig. No request is made yet.
 func New(kubeconfig []byte) (*Client, error) {
@@ -93,5 +99,16 @@ func (c *Client) applyOne(ctx context.Context, object client.Object) error {
 	unstructured.RemoveNestedField(u.Object, "status")
 	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
 	unstructured.RemoveNestedField(u.Object, "spec", "template", "metadata", "creationTimestamp")
-	return c.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldManager), client.ForceOwnership)
+	before := &metav1.PartialObjectMetadata{}
+	before.SetGroupVersionKind(u.GroupVersionKind())
+	if err := c.Get(ctx, client.ObjectKeyFromObject(u), before); client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
+		return err
+	}
+	if u.GetResourceVersion() != before.ResourceVersion {
+		c.changes.Add(1)
+	}
+	return nil
 }

@@ -1,93 +1,184 @@
-// Package preflight turns facts about a machine into named findings that say what must be mended before anything is changed.
-// Used by the host steps of init.
+// Package preflight turns what a machine is, has and can do into named findings that say what must be mended before anything is changed.
+// Used by the host steps of init and by gardenadm preflight.
 package preflight
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"net/netip"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
 
-// Check is one named check of a machine; its error names the fix.
+// Check is one named check of a machine.
 type Check struct {
 	Name string
-	Run  func(host.Facts) error
+	// Root: without it the check would only find that it may not look.
+	Root bool
+	// Run returns what it saw, and what is not as it should be; an error says that it could not look.
+	Run func(context.Context, subject) (seen string, findings []Finding, err error)
 }
 
-// Checks lists the checks in the order in which they are reported.
-func Checks() []Check {
-	return []Check{
-		{"root", func(f host.Facts) error {
-			if f.Root {
-				return nil
-			}
-			return errors.New("gardenadm changes the whole machine: run it as root")
-		}},
-		{"systemd", func(f host.Facts) error {
-			if f.Systemd {
-				return nil
-			}
-			return errors.New("systemd is not this machine's init system, or does not answer on D-Bus")
-		}},
-		{"architecture", func(f host.Facts) error {
-			if f.Architecture == "amd64" || f.Architecture == "arm64" {
-				return nil
-			}
-			return fmt.Errorf("%s is not supported: use a machine of amd64 or arm64", f.Architecture)
-		}},
-		{"kernel", checkKernel},
-		{"host-name", checkHostName},
-	}
+// Severity of a finding.
+type Severity string
+
+// A failure keeps init from starting, a warning does not.
+const (
+	Warning Severity = "warning"
+	Failure Severity = "failure"
+)
+
+// Finding is something that is not as it should be.
+type Finding struct {
+	Severity Severity
+	Fault    *fault.Error
 }
 
-// All runs every check and reports all failures together.
-func All(facts host.Facts) error {
-	var errs []error
-	for _, check := range Checks() {
-		if err := check.Run(facts); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", check.Name, err))
+func warn(f *fault.Error) Finding { return Finding{Warning, f} }
+func fail(f *fault.Error) Finding { return Finding{Failure, f} }
+
+// Input is what the checks are to know of the wanted cluster.
+type Input struct {
+	// NodeIP is the wanted address; the zero Addr lets the rules choose.
+	NodeIP netip.Addr
+	// Networks are those that the cluster makes: pods and services.
+	Networks []Network
+	// NotBefore is a time that has surely passed, for example that of the program's build.
+	NotBefore time.Time
+	// SyncTest is how long the disk is measured.
+	SyncTest time.Duration
+	// Skip names checks that are not made.
+	Skip []string
+}
+
+// Network is a network of the cluster.
+type Network struct {
+	Name   string
+	Prefix netip.Prefix
+}
+
+// subject is the machine that is checked, with what most checks ask for.
+type subject struct {
+	Input
+	*host.Host
+	facts     host.Facts
+	addresses []host.Address
+	routes    []host.Route
+	source    netip.Addr // of the default route
+	// own: this machine has an identity that an earlier run made here, so what init makes may be there already.
+	own bool
+}
+
+// limit is for each check, and for the facts before them.
+const limit = 5 * time.Second
+
+// Run makes all checks at once and reports all that they found. The error is one of looking at the machine at all, or an
+// unknown name in Skip.
+func Run(ctx context.Context, h *host.Host, in Input) (Report, error) {
+	for _, name := range in.Skip {
+		if !slices.Contains(Names(), name) {
+			return Report{}, fault.New(fault.BadFlag, "there is no check %q; the checks are %s", name, strings.Join(Names(), ", "))
 		}
 	}
-	return errors.Join(errs...)
+	about, err := bounded(ctx, func(ctx context.Context) (subject, error) { return look(ctx, h, in) })
+	if err != nil {
+		return Report{}, fmt.Errorf("look at this machine: %w", err)
+	}
+	report := Report{Facts: about.facts}
+	report.Address, _ = about.address() // the check "node-address" tells why there is none
+	list := Checks()
+	results := make(chan struct{})
+	report.Results = make([]Result, len(list))
+	for at, check := range list {
+		go func() {
+			report.Results[at] = check.result(ctx, about)
+			results <- struct{}{}
+		}()
+	}
+	for range list {
+		<-results
+	}
+	return report, ctx.Err()
 }
 
-// checkKernel: kube-proxy's nftables mode needs Linux 5.13.
-func checkKernel(f host.Facts) error {
-	parts := strings.SplitN(f.Kernel, ".", 3)
-	if len(parts) < 2 {
-		return fmt.Errorf("kernel release %q is not understood", f.Kernel)
+// look asks for what most checks need.
+func look(ctx context.Context, h *host.Host, in Input) (subject, error) {
+	out := subject{Input: in, Host: h}
+	var err error
+	if out.facts, err = h.Prober.Probe(ctx); err != nil {
+		return out, err
 	}
-	major, majorErr := strconv.Atoi(parts[0])
-	minor, minorErr := strconv.Atoi(strings.TrimRightFunc(parts[1], func(r rune) bool { return r < '0' || r > '9' }))
-	if majorErr != nil || minorErr != nil {
-		return fmt.Errorf("kernel release %q is not understood", f.Kernel)
+	if out.addresses, err = h.Network.Addresses(ctx); err != nil {
+		return out, err
 	}
-	if major > 5 || major == 5 && minor >= 13 {
-		return nil
+	if out.routes, err = h.Network.Routes(ctx); err != nil {
+		return out, err
 	}
-	return fmt.Errorf("release %s is too old: kube-proxy's nftables mode needs 5.13 or newer", f.Kernel)
+	if out.source, err = h.Network.DefaultSource(ctx); err != nil {
+		return out, err
+	}
+	out.own, err = out.there(ctx, layout.FileShootUID)
+	if !out.facts.Root && err != nil {
+		err = nil // others may not look into the directory; the check "root" fails anyway
+	}
+	return out, err
 }
 
-// checkHostName: the lower-cased host name becomes the Node's name.
-func checkHostName(f host.Facts) error {
-	name := strings.ToLower(f.HostName)
-	if name == "" || name == "localhost" {
-		return fmt.Errorf("the host name is %q: give this machine a name of its own (hostnamectl set-hostname NAME)", f.HostName)
-	}
-	for _, label := range strings.Split(name, ".") {
-		if !validLabel(label) {
-			return fmt.Errorf("the host name %q cannot be a Node's name: use letters, digits and hyphens", f.HostName)
-		}
-	}
-	return nil
+func (s subject) address() (NodeAddress, error) {
+	return ChooseNodeAddress(s.addresses, s.source, s.NodeIP)
 }
 
-func validLabel(label string) bool {
-	if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-		return false
+// result makes the check, within its time.
+func (c Check) result(ctx context.Context, s subject) Result {
+	out := Result{Name: c.Name}
+	switch {
+	case slices.Contains(s.Skip, c.Name):
+		out.Skipped = true
+		return out
+	case c.Root && !s.facts.Root:
+		out.Findings = []Finding{warn(fault.New(fault.NotChecked, "only root can check this").Mend("run the command as root"))}
+		return out
 	}
-	return strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+	type answer struct {
+		seen     string
+		findings []Finding
+	}
+	got, err := bounded(ctx, func(ctx context.Context) (answer, error) {
+		seen, findings, err := c.Run(ctx, s)
+		return answer{seen, findings}, err
+	})
+	out.Seen, out.Findings = got.seen, got.findings
+	if err != nil {
+		out.Findings = append(out.Findings, warn(fault.New(fault.NotChecked, "check %s: %w", c.Name, err)))
+	}
+	return out
+}
+
+// bounded gives up on what does not end in time, also on what does not listen to its context: a call into a dead network file
+// system never returns.
+func bounded[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errors.New("no answer within "+limit.String()))
+	defer cancel()
+	type answer struct {
+		value T
+		err   error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		value, err := do(ctx)
+		done <- answer{value, err}
+	}()
+	select {
+	case got := <-done:
+		return got.value, got.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
 }

@@ -263,7 +263,7 @@ func TestMakeEtcdData(t *testing.T) {
 	want := []string{
 		"create", "--data-dir=/var/lib/etcd-main/data/new.etcd", "--name=machine-0",
 		"--initial-advertise-peer-urls=https://10.250.0.10:2380", "--initial-cluster=machine-0=https://10.250.0.10:2380",
-		"--initial-cluster-token=" + c.UID + ".1", "--owner=65532:0",
+		"--initial-cluster-token=" + c.UID + ".1", "--owner=65532:65532",
 	}
 	if !slices.Equal(got.Args, want) {
 		t.Errorf("arguments are\n %q, want\n %q", got.Args, want)
@@ -271,7 +271,7 @@ func TestMakeEtcdData(t *testing.T) {
 	if len(got.Env) > 0 || got.Stdin != nil {
 		t.Errorf("the program gets environment %q and input %v", got.Env, got.Stdin)
 	}
-	first := []string{"mkdir /var/lib/etcd-main 0:0 0700", "mkdir /var/lib/etcd-main/data 65532:0 0700"}
+	first := []string{"mkdir /var/lib/etcd-main 0:0 0700", "mkdir /var/lib/etcd-main/data 65532:65532 0700"}
 	if log := m.Log(); len(log) != 3 || !slices.Equal(log[:2], first) {
 		t.Errorf("changes are %q, want first %q and then the program", log, first)
 	}

@@ -10,10 +10,16 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"runtime/debug"
 	"strings"
+	"time"
 
+	"k8s.io/utils/ptr"
+
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/model/manifest"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/preflight"
 )
@@ -22,6 +28,8 @@ import (
 type Machine struct {
 	Facts   host.Facts
 	Address preflight.NodeAddress
+	// Warnings are what the checks found and let pass.
+	Warnings []*fault.Error
 }
 
 // Network is the network of the machine's address.
@@ -50,28 +58,56 @@ func (e *UnfitError) Error() string { return e.Err.Error() }
 // Unwrap returns the findings.
 func (e *UnfitError) Unwrap() error { return e.Err }
 
-// Check finds the facts, checks them, and chooses the machine's address in the cluster. It changes nothing.
-func Check(ctx context.Context, h *host.Host, wanted netip.Addr) (Machine, error) {
-	facts, err := h.Prober.Probe(ctx)
-	if err != nil {
-		return Machine{}, fmt.Errorf("probe this machine: %w", err)
+// initSyncTest is how long init measures the disk: enough to warn of a slow one without making a fast one wait.
+const initSyncTest = 200 * time.Millisecond
+
+// CheckInput is what init's checks are to know of the cluster that the manifests describe.
+func CheckInput(set manifest.Set, wanted netip.Addr, skip []string) preflight.Input {
+	in := preflight.Input{NodeIP: wanted, Skip: skip, SyncTest: initSyncTest, NotBefore: built()}
+	networking := set.Shoot.Spec.Networking
+	if networking == nil {
+		return in // validation tells that it is missing
 	}
-	if err := preflight.All(facts); err != nil {
+	for _, one := range []struct {
+		name  string
+		value *string
+	}{{"pods", networking.Pods}, {"services", networking.Services}} {
+		// What is not a network is told by validation too.
+		if prefix, err := netip.ParsePrefix(ptr.Deref(one.value, "")); err == nil {
+			in.Networks = append(in.Networks, preflight.Network{Name: one.name, Prefix: prefix.Masked()})
+		}
+	}
+	return in
+}
+
+// built is the time of the commit that this program was built from; zero when it is not known.
+func built() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.time" {
+			commit, _ := time.Parse(time.RFC3339, setting.Value)
+			return commit
+		}
+	}
+	return time.Time{}
+}
+
+// Check finds the facts, makes all checks, and chooses the machine's address in the cluster. It changes nothing.
+func Check(ctx context.Context, h *host.Host, in preflight.Input) (Machine, error) {
+	report, err := preflight.Run(ctx, h, in)
+	if err != nil {
+		return Machine{}, fmt.Errorf("check this machine: %w", err)
+	}
+	if err := report.Err(); err != nil {
 		return Machine{}, &UnfitError{err}
 	}
-	addresses, err := h.Network.Addresses(ctx)
-	if err != nil {
-		return Machine{}, fmt.Errorf("list addresses: %w", err)
+	if !report.Address.IP().IsValid() {
+		return Machine{}, &UnfitError{fault.New(fault.NodeAddress, "the check of the node's address was skipped, and no address can be chosen")}
 	}
-	source, err := h.Network.DefaultSource(ctx)
-	if err != nil {
-		return Machine{}, fmt.Errorf("find default route: %w", err)
-	}
-	address, err := preflight.ChooseNodeAddress(addresses, source, wanted)
-	if err != nil {
-		return Machine{}, &UnfitError{err}
-	}
-	return Machine{Facts: facts, Address: address}, nil
+	return Machine{Facts: report.Facts, Address: report.Address, Warnings: report.Warnings()}, nil
 }
 
 // ClusterUID returns the cluster's identity, which is made once and kept on disk.

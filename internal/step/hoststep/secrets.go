@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
@@ -27,7 +28,7 @@ func IssueSecrets(ctx context.Context, h *host.Host, store secret.Store, specs [
 	if !HasIrreplaceable(have, specs) {
 		_, err := h.Files.Stat(ctx, layout.DirEtcdData)
 		if err == nil {
-			return nil, fmt.Errorf("%w: see the log of kube-apiserver in %s", ErrControlPlaneWithoutSecrets, layout.DirPodLogs)
+			return nil, fault.New(fault.SecretsInAPI, "issue certificates: %w", ErrControlPlaneWithoutSecrets)
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("look for etcd's data: %w", err)

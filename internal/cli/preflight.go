@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"sigs.k8s.io/yaml"
+
+	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/model/manifest"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/node/preflight"
+	"github.com/gardenadm/gardenadm/internal/step/hoststep"
+)
+
+// syncTest is how long gardenadm preflight measures the disk; init takes less.
+const syncTest = 2 * time.Second
+
+// preflightOptions are the flags of preflight.
+type preflightOptions struct {
+	nodeIP string
+	skip   []string
+	output string
+}
+
+func preflightCommand(streams Streams) *cobra.Command {
+	var options preflightOptions
+	command := &cobra.Command{
+		Use: "preflight", Short: "Check whether this machine can become a node; nothing is changed", Args: noArguments,
+		Long: "Makes all checks that init makes before it changes anything, and reports all that they find.\n" +
+			"It changes nothing; the kernel may load the module of a feature that is tried.\n\nChecks: " + strings.Join(preflight.Names(), ", "),
+		RunE: func(command *cobra.Command, _ []string) error {
+			return runPreflight(command.Context(), options, streams)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&options.nodeIP, "node-ip", "", "this machine's address in the cluster (default: source of the default route, else the only address)")
+	flags.StringVarP(&options.output, "output", "o", "", "print as json or yaml")
+	skipFlag(flags, &options.skip)
+	return command
+}
+
+// skipFlag is the same for all commands that make the checks.
+func skipFlag(flags *pflag.FlagSet, skip *[]string) {
+	flags.StringSliceVar(skip, "skip-check", nil, "do not make this check (can be repeated; gardenadm preflight --help lists them)")
+}
+
+func runPreflight(ctx context.Context, options preflightOptions, streams Streams) error {
+	var address netip.Addr
+	if options.nodeIP != "" {
+		var err error
+		if address, err = netip.ParseAddr(options.nodeIP); err != nil {
+			return usageError{fmt.Errorf("--node-ip: %q is not an address", options.nodeIP)}
+		}
+	}
+	if options.output != "" && options.output != "json" && options.output != "yaml" {
+		return usageError{fmt.Errorf("unknown output %q: use json or yaml", options.output)}
+	}
+	h := host.New()
+	defer h.Close() //nolint:errcheck // the process ends
+	in := hoststep.CheckInput(manifest.Builtin(manifest.DefaultNodes()), address, options.skip)
+	in.SyncTest = syncTest
+	report, err := preflight.Run(ctx, h, in)
+	if err != nil {
+		return err
+	}
+	if err := printReport(streams.Out, report, options.output); err != nil {
+		return err
+	}
+	return failedChecks(report)
+}
+
+// failedChecks names them; what they found was printed already.
+func failedChecks(report preflight.Report) error {
+	var failed []string
+	for _, result := range report.Results {
+		if result.Status() == "fail" {
+			failed = append(failed, result.Name)
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return preconditionError{fmt.Errorf("this machine cannot become a node yet: %s (see above; --skip-check NAME leaves a check out)", strings.Join(failed, ", "))}
+}
+
+// reportData is what `preflight -o json` prints.
+type reportData struct {
+	Passed      bool        `json:"passed"`
+	NodeAddress string      `json:"nodeAddress,omitempty"`
+	Checks      []checkData `json:"checks"`
+}
+
+type checkData struct {
+	Name     string        `json:"name"`
+	Status   string        `json:"status"` // ok, warn, fail or skipped
+	Seen     string        `json:"seen,omitempty"`
+	Findings []findingData `json:"findings,omitempty"`
+}
+
+type findingData struct {
+	Severity preflight.Severity `json:"severity"`
+	faultData
+}
+
+// faultData is a fault as data.
+type faultData struct {
+	Code     fault.Code `json:"code"`
+	Title    string     `json:"title"`
+	Cause    string     `json:"cause"`
+	Evidence []string   `json:"evidence,omitempty"`
+	Fix      string     `json:"fix"`
+}
+
+func dataOf(f *fault.Error) faultData {
+	entry, _ := fault.Find(f.Code)
+	out := faultData{Code: f.Code, Title: entry.Title, Cause: f.Cause.Error(), Evidence: f.Evidence, Fix: entry.Fix}
+	if f.Fix != "" {
+		out.Fix = f.Fix
+	}
+	return out
+}
+
+func printReport(out io.Writer, report preflight.Report, format string) error {
+	data := reportData{Passed: report.Err() == nil}
+	if ip := report.Address.IP(); ip.IsValid() {
+		data.NodeAddress = ip.String()
+	}
+	for _, result := range report.Results {
+		check := checkData{Name: result.Name, Status: result.Status(), Seen: result.Seen}
+		for _, finding := range result.Findings {
+			check.Findings = append(check.Findings, findingData{finding.Severity, dataOf(finding.Fault)})
+		}
+		data.Checks = append(data.Checks, check)
+	}
+	var raw []byte
+	var err error
+	switch format {
+	case "json":
+		raw, err = json.MarshalIndent(data, "", "  ")
+		raw = append(raw, '\n')
+	case "yaml":
+		raw, err = yaml.Marshal(data)
+	default:
+		raw = []byte(reportText(data))
+	}
+	if err == nil {
+		_, err = out.Write(raw)
+	}
+	return err
+}
+
+// reportText is a line per check, and below it what is wrong and how to mend it.
+func reportText(data reportData) string {
+	var out strings.Builder
+	count := map[string]int{}
+	for _, check := range data.Checks {
+		count[check.Status]++
+		fmt.Fprintf(&out, "%-8s%-16s %s\n", check.Status, check.Name, check.Seen)
+		for _, finding := range check.Findings {
+			fmt.Fprintf(&out, "%8s%s: %s\n", "", finding.Code, finding.Cause)
+			for _, line := range finding.Evidence {
+				fmt.Fprintf(&out, "%8s  %s\n", "", line)
+			}
+			fmt.Fprintf(&out, "%8s  fix: %s\n", "", finding.Fix)
+		}
+	}
+	fmt.Fprintf(&out, "\n%d ok, %d warnings, %d failed, %d skipped\n", count["ok"], count["warn"], count["fail"], count["skipped"])
+	return out.String()
+}
+
+// printWarnings shows what init's checks let pass, in the form of its progress.
+func printWarnings(out io.Writer, warnings []*fault.Error, format string) {
+	for _, warning := range warnings {
+		data := dataOf(warning)
+		if format == "json" {
+			raw, _ := json.Marshal(struct {
+				Event string `json:"event"`
+				faultData
+			}{"warning", data})
+			fmt.Fprintln(out, string(raw))
+			continue
+		}
+		fmt.Fprintf(out, "Warning: %s (%s)\n  fix: %s\n", data.Cause, data.Code, data.Fix)
+	}
+}

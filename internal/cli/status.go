@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/diagnosis"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+)
+
+// nodeStatus is what `status -o json` prints.
+type nodeStatus struct {
+	Healthy   bool     `json:"healthy"`
+	Cluster   string   `json:"cluster"`
+	Node      string   `json:"node"`
+	Addresses []string `json:"addresses"`
+	diagnosis.Summary
+	API apiStatus `json:"api"`
+	// Certificates are the three that end first.
+	Certificates []diagnosis.Certificate `json:"certificates"`
+	Disk         diskStatus              `json:"disk"`
+	LastRun      string                  `json:"lastRun,omitempty"`
+	Diagnosis    *statusFault            `json:"diagnosis,omitempty"`
+
+	fault *fault.Error
+}
+
+type diskStatus struct {
+	Path string `json:"path"`
+	Size uint64 `json:"size"`
+	Free uint64 `json:"free"`
+}
+
+type statusFault struct {
+	Code     fault.Code `json:"code"`
+	Title    string     `json:"title"`
+	Cause    string     `json:"cause"`
+	Evidence []string   `json:"evidence"`
+	Fix      string     `json:"fix"`
+}
+
+func statusCommand(streams Streams) *cobra.Command {
+	var output string
+	command := &cobra.Command{
+		Use: "status", Short: "Say how this node and its cluster are, also with the API down", Args: noArguments,
+		Long: "Says how this node and its cluster are: units, static pods, the API server and what it tells, certificates, disk and the last run.\n" +
+			"It needs none of them to work, changes nothing, and ends with a diagnosis when something is wrong.\n" +
+			"Exit code 0 says that all is healthy, 1 that something is not.",
+		RunE: func(command *cobra.Command, _ []string) error {
+			if os.Geteuid() != 0 {
+				return preconditionError{fault.New(fault.NotRoot, "status reads files of the system: run it as root")}
+			}
+			h := host.New()
+			defer h.Close() //nolint:errcheck // the process ends
+			status, err := gatherStatus(command.Context(), h)
+			if err != nil {
+				return err
+			}
+			if err := printAs(streams.Out, output, status, func() { fmt.Fprint(streams.Out, status.text(time.Now())) }); err != nil {
+				return err
+			}
+			return status.verdict()
+		},
+	}
+	outputFlag(command, &output)
+	return command
+}
+
+// gatherStatus asks host and API at the same time, and diagnoses when one of them is not well.
+func gatherStatus(ctx context.Context, h *host.Host) (nodeStatus, error) {
+	uid, err := h.Files.Read(ctx, layout.FileShootUID)
+	if err != nil {
+		return nodeStatus{}, fmt.Errorf("this machine is not a node of a cluster: %w", err)
+	}
+	out := nodeStatus{Cluster: strings.TrimSpace(string(uid))}
+	out.readNode(ctx, h)
+	api := make(chan apiStatus, 1)
+	go func() { api <- askAPI(ctx, h) }()
+	out.Summary = diagnosis.Summarize(ctx, h)
+	certificates := diagnosis.Certificates(ctx, h)
+	out.Certificates = certificates[:min(3, len(certificates))]
+	if disk, err := h.Observer.Disk(ctx, "/var/lib"); err == nil {
+		out.Disk = diskStatus{Path: "/var/lib", Size: disk.Size, Free: disk.Free}
+	}
+	if raw, err := h.Files.Read(ctx, layout.FileJournal); err == nil {
+		out.LastRun = lastRun(raw)
+	}
+	out.API = <-api
+	expired := len(certificates) > 0 && time.Now().After(certificates[0].Expires)
+	out.Healthy = out.Good() && out.API.good() && !expired
+	if !out.Healthy {
+		out.diagnose(ctx, h)
+	}
+	return out, ctx.Err()
+}
+
+func (s *nodeStatus) readNode(ctx context.Context, h *host.Host) {
+	raw, err := h.Files.Read(ctx, layout.FileNode)
+	if err != nil {
+		return
+	}
+	var node struct {
+		Name      string
+		Addresses []string
+	}
+	if json.Unmarshal(raw, &node) == nil {
+		s.Node, s.Addresses = node.Name, node.Addresses
+	}
+}
+
+func (s *nodeStatus) diagnose(ctx context.Context, h *host.Host) {
+	look := diagnosis.ControlPlane
+	if s.API.Ready {
+		look = diagnosis.Workloads
+	}
+	if s.fault = look(ctx, h); s.fault == nil {
+		return
+	}
+	entry, _ := fault.Find(s.fault.Code)
+	s.Diagnosis = &statusFault{Code: s.fault.Code, Title: entry.Title, Cause: s.fault.Cause.Error(), Evidence: s.fault.Evidence, Fix: cmp.Or(s.fault.Fix, entry.Fix)}
+}
+
+// verdict is nil when all is healthy; as an error it is printed last, with cause, evidence, fix and code.
+func (s nodeStatus) verdict() error {
+	switch {
+	case s.Healthy:
+		return nil
+	case s.fault != nil:
+		return fmt.Errorf("not healthy: %w", s.fault)
+	case s.API.Error != "":
+		return fmt.Errorf("not healthy: %s", s.API.Error)
+	case len(s.API.NotReady) > 0:
+		return fmt.Errorf("not healthy: not Ready: %s", strings.Join(s.API.NotReady, ", "))
+	}
+	return fmt.Errorf("not healthy: see the lines above")
+}
+
+// lastRun says how the last run of init ended, from the journal of its flows.
+func lastRun(journal []byte) string {
+	lines := slices.Collect(bytes.Lines(bytes.TrimSpace(journal)))
+	for _, raw := range slices.Backward(lines) {
+		var event struct{ Time, Flow, Task, Event, Error string }
+		if json.Unmarshal(raw, &event) != nil {
+			continue
+		}
+		at, _, _ := strings.Cut(strings.Replace(event.Time, "T", " ", 1), ".")
+		switch {
+		case event.Event == "flow-done" && event.Flow == "finish":
+			return "done at " + at
+		case event.Event == "flow-failed":
+			return fmt.Sprintf("failed at %s in %s: %s", at, event.Flow, event.Error)
+		default:
+			return fmt.Sprintf("not finished: the last event is %q of %q in %s at %s", event.Event, event.Task, event.Flow, at)
+		}
+	}
+	return ""
+}

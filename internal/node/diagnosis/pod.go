@@ -1,0 +1,133 @@
+package diagnosis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/node/diagnosis/podlog"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+)
+
+// pod suspects the containers of a pod that do not run. The wanted ones are known of static pods only; nil stands for those that are there.
+func (x examiner) pod(ctx context.Context, component string, pod host.Pod, wanted []string) []suspect {
+	if wanted == nil {
+		for _, one := range pod.Containers {
+			if !slices.Contains(wanted, one.Name) {
+				wanted = append(wanted, one.Name)
+			}
+		}
+		if len(wanted) == 0 {
+			return []suspect{x.notStarted(ctx, component, pod.Name, "its container is not started")}
+		}
+	}
+	var out []suspect
+	for _, name := range wanted {
+		var runs []host.Container
+		for _, one := range pod.Containers {
+			if one.Name == name {
+				runs = append(runs, one)
+			}
+		}
+		if len(runs) == 0 {
+			out = append(out, x.notStarted(ctx, component, pod.Name, "its container is not started"))
+			continue
+		}
+		if s, bad := x.container(ctx, component, pod, runs); bad {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// container looks at the last run, or at the one before when the last one has only begun.
+func (x examiner) container(ctx context.Context, component string, pod host.Pod, runs []host.Container) (suspect, bool) {
+	last := runs[len(runs)-1]
+	if last.State == host.ContainerRunning {
+		if len(runs) == 1 || x.now.Sub(last.Started) > young {
+			return x.running(ctx, component, last)
+		}
+		last = runs[len(runs)-2]
+	}
+	if last.State == host.ContainerExited && last.ExitCode == 0 && last.Reason == "Completed" && !x.restarts(pod) {
+		return suspect{}, false // an init container, or a job
+	}
+	if last.State == host.ContainerCreated {
+		return x.notStarted(ctx, component, pod.Name, "its container does not start"), true
+	}
+	return x.ended(ctx, component, last), true
+}
+
+// restarts says whether a pod's containers are to run for ever: those of the control plane are.
+func (x examiner) restarts(pod host.Pod) bool { return x.isStatic(pod) }
+
+// ended says why a run ended.
+func (x examiner) ended(ctx context.Context, component string, run host.Container) suspect {
+	s := suspect{component: component, run: run.ID}
+	if run.Reason == "OOMKilled" {
+		s.fault = fault.New(fault.OutOfMemory, "%s was killed: memory is exhausted", component).Seen(fmt.Sprintf("container %s ended with OOMKilled", run.Name))
+		return s
+	}
+	logs, _ := podlog.Tail(ctx, x.h.Observer, run.LogPath, logTail)
+	lines := texts(logs)
+	if run.Message != "" {
+		lines = append(lines, run.Message)
+	}
+	if p, line, ok := match(patterns(), component, lines); ok {
+		s.fault = x.found(ctx, component, p, line)
+		s.soft = p.soft
+		return s
+	}
+	s.fault = fault.New(general(component), "%s ended with exit code %d", component, run.ExitCode).Seen(Redact(lastWords(lines))...)
+	if general(component) == fault.ComponentDown {
+		s.fault = s.fault.Mend("gardenadm logs %s", component)
+	}
+	return s
+}
+
+// lastWords are the last lines that tell something: errors when there are any.
+func lastWords(lines []string) []string {
+	var errors []string
+	for _, line := range lines {
+		if small := strings.ToLower(line); strings.HasPrefix(line, "E") && strings.Contains(line, "]") || strings.HasPrefix(line, "F") && strings.Contains(line, "]") ||
+			strings.Contains(small, "error") || strings.Contains(small, "panic") || strings.Contains(small, `"level":"fatal"`) {
+			errors = append(errors, line)
+		}
+	}
+	if len(errors) > 0 {
+		return lastOf(errors)
+	}
+	return lastOf(lines)
+}
+
+// running suspects a run that goes on but keeps saying that it cannot do its work.
+func (x examiner) running(ctx context.Context, component string, run host.Container) (suspect, bool) {
+	logs, err := podlog.Tail(ctx, x.h.Observer, run.LogPath, logTail)
+	if err != nil {
+		return suspect{}, false
+	}
+	logs = slices.DeleteFunc(logs, func(line podlog.Line) bool { return x.now.Sub(line.Time) > fresh })
+	p, line, ok := match(patterns(), component, texts(logs))
+	if !ok {
+		return suspect{}, false
+	}
+	return suspect{component: component, fault: x.found(ctx, component, p, line), soft: true}, true
+}
+
+// notStarted looks for what the kubelet says of a pod whose container there is not.
+func (x examiner) notStarted(ctx context.Context, component, name, what string) suspect {
+	var about []string
+	for _, line := range x.kubelet.since(x.now.Add(-2 * fresh)) {
+		if strings.Contains(line, name) && !strings.HasPrefix(line, "I") && !strings.Contains(line, "Failed to get status for pod") {
+			about = append(about, line)
+		}
+	}
+	if p, line, ok := match(podPatterns(), component, about); ok {
+		return suspect{component: component, fault: x.found(ctx, component, p, line), soft: p.soft}
+	}
+	// A changed static pod is started only when the old one ended, which takes half a minute.
+	return suspect{component: component, soft: true,
+		fault: fault.New(general(component), "%s does not run: %s", component, what).Seen(Redact(lastOf(about))...)}
+}
