@@ -53,6 +53,7 @@ func pages() map[string][]byte {
 	return map[string][]byte{
 		"docs/node-layout.md":   nodeLayout(),
 		"docs/cli-reference.md": cliReference(),
+		"docs/errors.md":        errorCodes(),
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/gardenadm/gardenadm/internal/fault"
 )
 
 // Fixes that errors name.
@@ -177,7 +179,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	v.sum.Write(p[:n])
 	v.left -= int64(n)
 	if v.left < 0 || err == io.EOF && (v.left > 0 || hex.EncodeToString(v.sum.Sum(nil)) != v.want) {
-		return 0, fmt.Errorf("read %s: the content does not match its digest: %s", v.name, fixCopy)
+		return 0, fault.New(fault.BadBundle, "read %s: the content does not match its digest: %s", v.name, fixCopy)
 	}
 	return n, err
 }

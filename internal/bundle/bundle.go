@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/image"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
@@ -70,7 +71,7 @@ func (i Image) Imports() []host.Image {
 func Open(dir, architecture string) (*Bundle, error) {
 	b := &Bundle{dir: dir, blobs: map[string]v1.Descriptor{}, layers: map[string][]v1.Descriptor{}}
 	if err := b.open(architecture); err != nil {
-		return nil, fmt.Errorf("open bundle %s: %w", dir, err)
+		return nil, fault.New(fault.BadBundle, "open bundle %s: %w", dir, err)
 	}
 	return b, nil
 }

@@ -96,7 +96,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		"init, bad address":         {[]string{"init", "--bundle", missing, "--node-ip", "10.0.0"}, 2, `"10.0.0" is not an address`},
 		"init, network for address": {[]string{"init", "--bundle", missing, "--node-ip", "10.0.0.0/16"}, 2, `"10.0.0.0/16" is not an address`},
 		"init, unknown log format":  {[]string{"init", "--bundle", missing, "--log-format", "xml"}, 2, `"xml" is unknown`},
-		"init, no such bundle":      {[]string{"init", "--bundle", missing}, 3, ""},
+		"init, no such bundle":      {[]string{"init", "--bundle", missing}, 2, "GA-1003"},
 		"node-network, bad network": {[]string{"run", "node-network", "--services", "10.0.0.1"}, 2, `"10.0.0.1" is not a network`},
 	} {
 		code, out, err := run(t, c.args...)

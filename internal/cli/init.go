@@ -87,7 +87,7 @@ func (o initOptions) story() (*sequence.Init, error) {
 	}
 	images, err := bundle.Open(o.bundle, runtime.GOARCH)
 	if err != nil {
-		return nil, preconditionError{err}
+		return nil, err
 	}
 	program, err := os.Executable()
 	if err != nil {

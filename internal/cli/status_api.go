@@ -16,7 +16,7 @@ import (
 )
 
 // apiPatience bounds all questions to the API server together: status is quick also when it hangs.
-const apiPatience = 1500 * time.Millisecond
+const apiPatience = time.Second
 
 // apiStatus is what the API server tells.
 type apiStatus struct {

@@ -39,6 +39,7 @@ const (
 	CRIDisabled        Code = "GA-3044"
 	KubeletCertificate Code = "GA-3045"
 	KubeletForbidden   Code = "GA-3046"
+	ManifestIgnored    Code = "GA-3047"
 	PodNetwork         Code = "GA-3050"
 )
 
@@ -154,6 +155,9 @@ func nodeCauses() []Entry {
 		{KubeletForbidden, Component, "the kubelet may not register its node",
 			"The API server knows the kubelet but does not let it write its Node: the certificate is for another name, or the node authorizer is off.",
 			"compare the host name with the name in /var/lib/gardenadm/node.json"},
+		{ManifestIgnored, Component, "the kubelet still runs an older manifest",
+			"A kubelet that was started while the API server was down does not end a static pod whose manifest changes before the API server answers. When that pod is the API server itself, it waits for ever.",
+			"systemctl restart kubelet"},
 		{PodNetwork, Component, "the pod network does not work",
 			"Pods get no network: flannel does not run, its CNI configuration is missing, or a CNI plugin is.",
 			"gardenadm logs flannel; ls /etc/cni/net.d /opt/cni/bin"},

@@ -5,6 +5,7 @@ const (
 	Busy           Code = "GA-2101"
 	SecretsInAPI   Code = "GA-2102"
 	LeaseElsewhere Code = "GA-2103"
+	BadSecrets     Code = "GA-2104"
 )
 
 func states() []Entry {
@@ -18,5 +19,8 @@ func states() []Entry {
 		{LeaseElsewhere, Precondition, "another machine works on the cluster",
 			"Reconciling runs under one lease. Another machine took it over, so this run stopped; nothing is half-done that the next run does not finish.",
 			"run the command again"},
+		{BadSecrets, Precondition, "the secrets on disk cannot be read",
+			"Until the API has them, the cluster's authorities and keys are in /var/lib/gardenadm/secrets, a file each. One of them is damaged or not a secret. Nothing was changed.",
+			"restore the file that the message names; if this machine has no cluster yet, remove the directory"},
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"github.com/google/renameio/v2"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/gardenadm/gardenadm/internal/fault"
 )
 
 // Directory is the Store until the API has the secrets: one file per secret, readable by root only.
@@ -50,11 +51,11 @@ func (d Directory) read(path string) (Secret, error) {
 	}
 	object := &corev1.Secret{}
 	if err := yaml.UnmarshalStrict(raw, object); err != nil {
-		return Secret{}, fmt.Errorf("read %s: not a Secret manifest", path) // the decoder's text may quote the content
+		return Secret{}, fault.New(fault.BadSecrets, "read %s: not a Secret manifest", path) // the decoder's text may quote the content
 	}
 	out, err := FromObject(object)
 	if err != nil {
-		return Secret{}, fmt.Errorf("read %s: %w", path, err)
+		return Secret{}, fault.New(fault.BadSecrets, "read %s: %w", path, err)
 	}
 	return out, nil
 }

@@ -4,12 +4,15 @@ package sequence
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/flow"
 	"github.com/gardenadm/gardenadm/internal/kube/lease"
+	"github.com/gardenadm/gardenadm/internal/node/diagnosis"
 	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
@@ -19,28 +22,35 @@ const (
 	apiEvery  = 250 * time.Millisecond
 	unitWait  = 2 * time.Minute
 	tryAgain  = time.Second
-	imageWait = 10 * time.Minute
+	imageWait = 2 * time.Minute
 )
 
 // Boot declares what makes this machine's API server answer. It works on this host only and needs no API;
 // it is over once the API server answers with this cluster's authority.
 func (i *Init) Boot() *flow.Graph {
 	g := flow.New("boot")
-	do := func(run func(context.Context) error) flow.Step { return flow.Do(run).Unless(i.apiAnswers) }
+	do := func(run func(context.Context) error) flow.Step {
+		return flow.Do(hoststep.Explained(run)).Unless(i.apiAnswers)
+	}
 
-	check := g.Add("check this machine", flow.Do(i.check))
-	identity := g.Add("find the cluster's identity", flow.Do(i.identify), check)
-	look := g.Add("look for the cluster's API server", flow.Do(i.lookForAPI).Retry(apiWait, apiEvery), identity)
+	check := g.Add("check this machine", flow.Do(hoststep.Explained(i.check)))
+	identity := g.Add("find the cluster's identity", flow.Do(hoststep.Explained(i.identify)), check)
+	look := g.Add("look for the cluster's API server", flow.Do(i.diagnosed(diagnosis.Control, i.lookForAPI)).Retry(apiWait, apiEvery), identity)
 	secrets := g.Add("issue certificates", do(i.issue), look)
 	render := g.Add("render the node configuration", do(i.render), secrets)
 	program := g.Add("install gardenadm", do(i.installProgram), look)
-	runtime := g.Add("start the container runtime", do(i.startRuntime).Retry(unitWait, tryAgain), render, program)
+	runtime := g.Add("start the container runtime", flow.Do(i.diagnosed(diagnosis.Runtime, hoststep.Explained(i.startRuntime))).Unless(i.apiAnswers).Retry(unitWait, tryAgain), render, program)
 	images := g.Add("import images", do(i.importImages).Retry(imageWait, tryAgain), runtime)
 	etcd := g.Add("make etcd's data directory", do(i.makeEtcdData), runtime)
 	kubelet := g.Add("give the kubelet its identity", do(i.identifyKubelet), render)
 	node := g.Add("start the kubelet and the control plane", do(i.startNode).Retry(unitWait, tryAgain), images, etcd, kubelet)
-	g.Add("wait for the API server", flow.Do(i.waitAPI).Retry(apiWait, apiEvery), node)
+	g.Add("wait for the API server", flow.Do(i.diagnosed(diagnosis.Control, i.waitAPI)).Retry(apiWait, apiEvery), node)
 	return g
+}
+
+// diagnosed makes a wait say what is wrong on this host, and end as soon as that is clear.
+func (i *Init) diagnosed(scope diagnosis.Scope, wait func(context.Context) error) func(context.Context) error {
+	return hoststep.Diagnosed(i.Host, scope, wait)
 }
 
 // Finish declares what is left to do on this host once the cluster is whole.
@@ -64,6 +74,9 @@ func (i *Init) Run(ctx context.Context, o flow.Observer) error {
 	// With this machine's lock held, a holder of the same name is a killed run.
 	only := lease.Lease{API: i.api, Namespace: metav1.NamespaceSystem, Name: "gardenadm-reconcile", Host: i.Node.Name, Process: hoststep.NewUUID()}
 	err = only.Hold(ctx, func(ctx context.Context) error { return i.Reconcile().Run(ctx, o) })
+	if errors.Is(err, lease.ErrLost) {
+		return fault.New(fault.LeaseElsewhere, "reconcile: %w", lease.ErrLost)
+	}
 	if err != nil {
 		return err
 	}

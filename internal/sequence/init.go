@@ -16,6 +16,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
+	"github.com/gardenadm/gardenadm/internal/node/diagnosis"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/render/catalog"
 	"github.com/gardenadm/gardenadm/internal/render/component"
@@ -223,7 +224,12 @@ func (i *Init) loadSecrets(ctx context.Context) error {
 
 // Reconcile declares what makes the cluster whole through its API.
 func (i *Init) Reconcile() *flow.Graph {
-	return reconcile.Graph(reconcile.Input{Input: i.renderInput(), API: i.api, Node: i.Node})
+	return reconcile.Graph(reconcile.Input{
+		Input: i.renderInput(), API: i.api, Node: i.Node,
+		Explain: func(wait func(context.Context) error) func(context.Context) error {
+			return i.diagnosed(diagnosis.All, wait)
+		},
+	})
 }
 
 func (i *Init) forgetSecrets(ctx context.Context) error { return hoststep.ForgetSecrets(ctx, i.Host) }

@@ -39,7 +39,7 @@ func TestHost(t *testing.T) {
 	bare.run("systemctl", "start", "containerd.service")
 
 	var output bytes.Buffer
-	err := bare.Stream(s.ctx, machine.IO{Out: &output, Err: &output}, "env", "GARDENADM_REAL_MACHINE=images", "/root/host.test", "-test.v")
+	err := bare.Stream(s.ctx, machine.IO{Out: &output, Err: &output}, "env", "GARDENADM_REAL_MACHINE=images", "TMPDIR=/var/tmp", "/root/host.test", "-test.v")
 	t.Logf("on the machine:\n%s", output.String())
 	check(t, err)
 }

@@ -2,7 +2,7 @@
 // Used by render and bundle.
 package image
 
-import "fmt"
+import "github.com/gardenadm/gardenadm/internal/fault"
 
 // Vector maps an image's name, such as kube-apiserver, to its full reference (repository@digest or repository:tag).
 type Vector map[string]string
@@ -30,5 +30,5 @@ func (v Vector) Reference(name string) (string, error) {
 	if ref, ok := v[name]; ok && ref != "" {
 		return ref, nil
 	}
-	return "", fmt.Errorf("find image %q: not in the image vector", name)
+	return "", fault.New(fault.BadBundle, "find image %q: it is not in the image vector", name)
 }

@@ -4,6 +4,7 @@ package diagnosis
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
@@ -15,6 +16,8 @@ type Scope string
 
 // Scopes.
 const (
+	// Runtime is containerd alone, before there is a kubelet.
+	Runtime Scope = "container runtime"
 	// Control is containerd, kubelet and the static pods: what an API server needs to answer.
 	Control Scope = "control plane"
 	// All looks at the other pods of the system too: what a node needs to be Ready.
@@ -36,23 +39,35 @@ func first(ctx context.Context, h *host.Host, scope Scope) *fault.Error {
 	return suspects[0].fault
 }
 
-// examine returns all suspects, causes before consequences; hard ones before soft ones.
+// examine returns all suspects, causes before consequences.
 func examine(ctx context.Context, h *host.Host, scope Scope, now time.Time) []suspect {
 	x := examiner{h: h, view: look(ctx, h, now)}
-	if suspects := x.units(ctx); len(suspects) > 0 {
+	if suspects := x.runtime(ctx); len(suspects) > 0 || scope == Runtime {
 		return suspects
+	}
+	if s, bad := x.unit(ctx, x.kubelet); bad {
+		return []suspect{s}
 	}
 	all := x.staticPods(ctx)
 	if scope == All {
 		all = append(all, x.workloads(ctx)...)
 	}
-	var hard, soft []suspect
-	for _, s := range all {
-		if s.soft {
-			soft = append(soft, s)
-		} else {
-			hard = append(hard, s)
-		}
+	slices.SortStableFunc(all, func(a, b suspect) int { return weight(scope, a) - weight(scope, b) })
+	return all
+}
+
+// weight orders suspects: what others wait for, then what is sure.
+func weight(scope Scope, s suspect) int {
+	switch {
+	case !awaited(scope, s.component):
+		return 2
+	case s.soft:
+		return 1
 	}
-	return append(hard, soft...)
+	return 0
+}
+
+// awaited says whether a component is waited for itself. As long as the API server does not answer, whatever asks it ends again and again.
+func awaited(scope Scope, component string) bool {
+	return scope == All || slices.Contains([]string{containerd, kubelet, etcd, apiServer}, component)
 }

@@ -29,7 +29,7 @@ type pattern struct {
 
 // patterns is ordered: the first that fits any line counts. What is said of the cause itself stands before its consequences.
 func patterns() []pattern {
-	return slices.Concat(kubeletPatterns(), etcdPatterns(), commonPatterns(), apiServerPatterns(), lastPatterns())
+	return slices.Concat(kubeletPatterns(), commonPatterns(), etcdPatterns(), apiServerPatterns(), lastPatterns())
 }
 
 func has(text ...string) []string { return text }
@@ -38,11 +38,12 @@ func kubeletPatterns() []pattern {
 	return []pattern{
 		{kubelet, has("unknown service runtime.v1.runtimeservice"), fault.CRIDisabled, "containerd runs without its CRI plugin", false},
 		{kubelet, has("misconfiguration: kubelet cgroup driver"), fault.CgroupDriver, "its cgroup driver is not containerd's", false},
-		{kubelet, has("running with swap on is not supported"), fault.SwapOn, "swap is on", false},
+		{kubelet, has("running with swap on is not supported"), fault.SwapRefused, "swap is on", false},
 		{kubelet, has("not run on a host using cgroup v1"), fault.CgroupV1, "the host uses cgroup v1", false},
 		{kubelet, has("bootstrap client certificate", "expired"), fault.KubeletCertificate, "its client certificate has expired", false},
 		{kubelet, has("failed to parse kubelet flag"), fault.RefusedFlag, "it does not know a flag", false},
 		{kubelet, has("failed to load kubelet config"), fault.RefusedConfiguration, "its configuration cannot be read", false},
+		{kubelet, has("failed to merge kubelet configs"), fault.RefusedConfiguration, "its configuration, or a drop-in in /var/lib/kubelet/config.d, cannot be read", false},
 		{kubelet, has("failed to decode"), fault.RefusedConfiguration, "its configuration cannot be read", false},
 		{kubelet, has("failed to validate kubelet configuration"), fault.RefusedConfiguration, "its configuration is refused", false},
 		{kubelet, has("invalid configuration:"), fault.RefusedConfiguration, "its configuration is refused", false},
@@ -83,9 +84,9 @@ func commonPatterns() []pattern {
 		{"", has("no space left on device"), fault.DiskFull, "the disk is full", false},
 		{"", has("disk quota exceeded"), fault.DiskFull, "the disk quota is used up", false},
 		{"", has("read-only file system"), fault.ReadOnlyDisk, "the file system of its data is read-only", false},
-		{"", has("address already in use"), fault.PortTaken, "its port is in use", false},
-		{"", has("certificate has expired or is not yet valid", "is before"), fault.WrongClock, "a certificate is not yet valid: the clock is behind", false},
-		{"", has("certificate is not yet valid"), fault.WrongClock, "a certificate is not yet valid: the clock is behind", false},
+		{"", has("address already in use"), fault.PortInUse, "its port is in use", false},
+		{"", has("certificate has expired or is not yet valid", "is before"), fault.ClockOff, "a certificate is not yet valid: the clock is behind", false},
+		{"", has("certificate is not yet valid"), fault.ClockOff, "a certificate is not yet valid: the clock is behind", false},
 		{"", has("certificate has expired"), fault.CertificateExpired, "a certificate has expired", false},
 		{"", has("certificate signed by unknown authority"), fault.CertificateUnknown, "a certificate is of an authority that it does not trust", false},
 		{"", has("private key does not match public key"), fault.CertificateUnknown, "a certificate and its key do not belong together", false},
@@ -99,7 +100,7 @@ func commonPatterns() []pattern {
 		{"", has("couldn't parse as pod"), fault.RefusedConfiguration, "its manifest cannot be read", false},
 		{"", has("fork/exec", "permission denied"), fault.PermissionDenied, "its program may not be executed", false},
 		{"", has("permission denied"), fault.PermissionDenied, "it may not read or write a file", false},
-		{"", has("tls: bad certificate"), fault.CertificateUnknown, "the other end does not trust its certificate", true},
+		{apiServer, has("tls: bad certificate"), fault.CertificateUnknown, "etcd does not trust its certificate", true},
 	}
 }
 

@@ -3,6 +3,7 @@ package diagnosis
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -51,17 +52,17 @@ func (x examiner) container(ctx context.Context, component string, pod host.Pod,
 		}
 		last = runs[len(runs)-2]
 	}
-	if last.State == host.ContainerExited && last.ExitCode == 0 && last.Reason == "Completed" && !x.restarts(pod) {
+	if last.State == host.ContainerExited && last.ExitCode == 0 && !x.isStatic(pod) {
 		return suspect{}, false // an init container, or a job
+	}
+	if last.State == host.ContainerExited && last.ExitCode == 0 { // it was told to end
+		return x.notStarted(ctx, component, pod.Name, "it was stopped, and the kubelet has not started it anew"), true
 	}
 	if last.State == host.ContainerCreated {
 		return x.notStarted(ctx, component, pod.Name, "its container does not start"), true
 	}
 	return x.ended(ctx, component, last), true
 }
-
-// restarts says whether a pod's containers are to run for ever: those of the control plane are.
-func (x examiner) restarts(pod host.Pod) bool { return x.isStatic(pod) }
 
 // ended says why a run ended.
 func (x examiner) ended(ctx context.Context, component string, run host.Container) suspect {
@@ -76,7 +77,7 @@ func (x examiner) ended(ctx context.Context, component string, run host.Containe
 		lines = append(lines, run.Message)
 	}
 	if p, line, ok := match(patterns(), component, lines); ok {
-		s.fault = x.found(ctx, component, p, line)
+		s.fault = x.found(ctx, component, doesNotRun, p, line)
 		s.soft = p.soft
 		return s
 	}
@@ -91,8 +92,7 @@ func (x examiner) ended(ctx context.Context, component string, run host.Containe
 func lastWords(lines []string) []string {
 	var errors []string
 	for _, line := range lines {
-		if small := strings.ToLower(line); strings.HasPrefix(line, "E") && strings.Contains(line, "]") || strings.HasPrefix(line, "F") && strings.Contains(line, "]") ||
-			strings.Contains(small, "error") || strings.Contains(small, "panic") || strings.Contains(small, `"level":"fatal"`) {
+		if saysError(line) {
 			errors = append(errors, line)
 		}
 	}
@@ -100,6 +100,20 @@ func lastWords(lines []string) []string {
 		return lastOf(errors)
 	}
 	return lastOf(lines)
+}
+
+// saysError knows klog's errors (E1122, F1122) and the words of others.
+func saysError(line string) bool {
+	if klog := regexp.MustCompile(`^[EF]\d{4} `); klog.MatchString(line) {
+		return true
+	}
+	small := strings.ToLower(line)
+	for _, word := range []string{"error", "panic", `"level":"fatal"`} {
+		if strings.Contains(small, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // running suspects a run that goes on but keeps saying that it cannot do its work.
@@ -113,7 +127,7 @@ func (x examiner) running(ctx context.Context, component string, run host.Contai
 	if !ok {
 		return suspect{}, false
 	}
-	return suspect{component: component, fault: x.found(ctx, component, p, line), soft: true}, true
+	return suspect{component: component, fault: x.found(ctx, component, notReady, p, line), soft: true}, true
 }
 
 // notStarted looks for what the kubelet says of a pod whose container there is not.
@@ -125,7 +139,7 @@ func (x examiner) notStarted(ctx context.Context, component, name, what string) 
 		}
 	}
 	if p, line, ok := match(podPatterns(), component, about); ok {
-		return suspect{component: component, fault: x.found(ctx, component, p, line), soft: p.soft}
+		return suspect{component: component, fault: x.found(ctx, component, doesNotRun, p, line), soft: p.soft}
 	}
 	// A changed static pod is started only when the old one ended, which takes half a minute.
 	return suspect{component: component, soft: true,

@@ -35,8 +35,8 @@ func TestRedact(t *testing.T) {
 func TestBoundPort(t *testing.T) {
 	for line, want := range map[string]int{
 		`failed to create listener: failed to listen on 0.0.0.0:6443: listen tcp 0.0.0.0:6443: bind: address already in use`: 6443,
-		`{"level":"fatal","error":"listen tcp 10.0.0.1:2380: bind: address already in use"}`:                                2380,
-		`listen tcp [::1]:2381: bind: address already in use`:                                                              2381,
+		`{"level":"fatal","error":"listen tcp 10.0.0.1:2380: bind: address already in use"}`:                                 2380,
+		`listen tcp [::1]:2381: bind: address already in use`:                                                                2381,
 		`address already in use`: 0,
 	} {
 		if got := boundPort(line); got != want {

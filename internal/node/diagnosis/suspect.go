@@ -45,8 +45,8 @@ type examiner struct {
 	view
 }
 
-// units returns what is wrong with what all pods need, the deepest first.
-func (x examiner) units(ctx context.Context) []suspect {
+// runtime returns what is wrong with the container runtime, which all else needs.
+func (x examiner) runtime(ctx context.Context) []suspect {
 	if s, bad := x.unit(ctx, x.containerd); bad {
 		return []suspect{s}
 	}
@@ -56,9 +56,6 @@ func (x examiner) units(ctx context.Context) []suspect {
 			code, cause = p.code, p.cause
 		}
 		return []suspect{{component: containerd, fault: fault.New(code, "%s", cause).Seen(x.podsErr.Error())}}
-	}
-	if s, bad := x.unit(ctx, x.kubelet); bad {
-		return []suspect{s}
 	}
 	return nil
 }
@@ -71,14 +68,15 @@ func (x examiner) unit(ctx context.Context, u unit) (suspect, bool) {
 	begin := u.run.Since.Add(-30 * time.Second) // what it said before it came into this state
 	s := suspect{component: u.component, run: fmt.Sprintf("%s/%d", u.name, u.run.Restarts)}
 	lines := u.since(begin)
-	if p, line, ok := match(patterns(), u.component, lines); ok && !p.soft {
-		s.fault = x.found(ctx, u.component, p, line)
+	stopped := u.state.Active == "inactive" // by somebody: what it said before is no cause
+	if p, line, ok := match(patterns(), u.component, lines); ok && !p.soft && !stopped {
+		s.fault = x.found(ctx, u.component, doesNotRun, p, line)
 		return s, true
 	}
 	switch {
 	case u.state.Load == "not-found":
 		s.fault = fault.New(general(u.component), "%s is not there", u.name).Mend("gardenadm init --bundle DIRECTORY lays it again")
-	case u.state.Active == "inactive":
+	case stopped:
 		s.fault = fault.New(general(u.component), "%s is stopped", u.name).Mend("systemctl start %s", u.name)
 	default:
 		s.fault = fault.New(general(u.component), "%s is %s (%s): %s, exit code %d", u.name, u.state.Active, u.state.Sub, cmp.Or(u.run.Result, "unknown"), u.run.ExitCode)
@@ -87,17 +85,20 @@ func (x examiner) unit(ctx context.Context, u unit) (suspect, bool) {
 	return s, true
 }
 
+// What is wrong with a component, for found.
+const (
+	doesNotRun = "does not run"
+	notReady   = "is not ready"
+)
+
 // found makes a fault of a pattern and the line that it fits.
-func (x examiner) found(ctx context.Context, component string, p pattern, line string) *fault.Error {
-	evidence := Redact([]string{line})
-	if p.code != fault.PortTaken {
-		return fault.New(p.code, "%s does not run: %s", component, p.cause).Seen(evidence...)
-	}
+func (x examiner) found(ctx context.Context, component, wrong string, p pattern, line string) *fault.Error {
+	out := fault.New(p.code, "%s %s: %s", component, wrong, p.cause).Seen(Redact([]string{line})...)
 	port := boundPort(line)
-	if port == 0 {
-		return fault.New(p.code, "%s does not run: %s", component, p.cause).Seen(evidence...)
+	if p.code != fault.PortInUse || port == 0 {
+		return out
 	}
-	out := fault.New(p.code, "%s does not run: port %d is in use", component, port).Seen(evidence...)
+	out.Cause = fmt.Errorf("%s %s: port %d is in use", component, wrong, port)
 	if owner := portOwner(ctx, x.h, port); owner != "" {
 		out = out.Seen(fmt.Sprintf("%d is held by %s", port, owner)).Mend("stop %s, then run the command again", owner)
 	}
@@ -118,9 +119,33 @@ func (x examiner) staticPods(ctx context.Context) []suspect {
 			out = append(out, x.notStarted(ctx, m.component(), m.name, "the kubelet has not started it"))
 			continue
 		}
-		out = append(out, x.pod(ctx, m.component(), pod, m.containers)...)
+		if !pod.Ready { // its sandbox ended: the manifest was changed, or the machine was off
+			out = append(out, x.notStarted(ctx, m.component(), m.name, "the kubelet has not started it anew"))
+			continue
+		}
+		found := x.pod(ctx, m.component(), pod, m.containers)
+		if line := x.ignored(ctx, m); line != "" && len(found) > 0 {
+			// What the older one says is no cause any more.
+			found = []suspect{{component: m.component(), fault: fault.New(fault.ManifestIgnored, "%s does not run: the kubelet does not take its changed manifest", m.component()).Seen(line)}}
+		}
+		out = append(out, found...)
 	}
 	return out
+}
+
+// ignored returns what the kubelet said since its start when it does not end a static pod that is to be replaced, "" when it does not say so.
+func (x examiner) ignored(ctx context.Context, m manifest) string {
+	const most = 3000 // it is said once
+	journal, err := x.h.Observer.Journal(ctx, x.kubelet.name, most)
+	if err != nil {
+		return ""
+	}
+	for _, line := range journal {
+		if !line.Time.Before(x.kubelet.run.Since) && strings.Contains(line.Text, "skipping delete because sources aren't ready yet") && strings.Contains(line.Text, m.namespace+"/"+m.name+"-") {
+			return line.Text
+		}
+	}
+	return ""
 }
 
 // workloads returns what is wrong with the other pods of the system, and with the node itself.
@@ -131,7 +156,7 @@ func (x examiner) workloads(ctx context.Context) []suspect {
 	}
 	var network []suspect
 	for _, pod := range x.pods {
-		if x.isStatic(pod) || pod.Namespace != "kube-system" {
+		if x.isStatic(pod) || pod.Namespace != "kube-system" || !pod.Ready { // a deleted one is kept for a while
 			continue
 		}
 		for _, s := range x.pod(ctx, componentOf(pod.Name), pod, nil) {

@@ -115,7 +115,13 @@ func (m manifest) component() string { return strings.TrimSuffix(m.name, "-main"
 
 // rank orders components by who waits for whom.
 func rank(component string) int {
-	return max(0, slices.Index([]string{"", etcd, apiServer}, component)) + map[bool]int{true: 10}[component != etcd && component != apiServer]
+	switch component {
+	case etcd:
+		return 0
+	case apiServer:
+		return 1
+	}
+	return 2
 }
 
 // podOf returns the newest pod that the runtime has of a static pod: its name is the manifest's and the node's.

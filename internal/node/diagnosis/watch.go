@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
@@ -13,6 +14,8 @@ const (
 	enoughRuns   = 3
 	patience     = 20 * time.Second
 	longPatience = 90 * time.Second // for what healthy components say too while they start
+	// memory is for how long the runs of what is not seen any more count.
+	memory = time.Minute
 	// between is the pause between two looks: a look costs more than the question whether the API server answers.
 	between = 2 * time.Second
 )
@@ -32,10 +35,12 @@ type sightingKey struct {
 	code      fault.Code
 }
 
-// sighting is what is remembered of a fault as long as it is seen.
+// sighting is what is remembered of a fault.
 type sighting struct {
-	since time.Time
-	runs  map[string]bool
+	// since is when it was seen first without a gap, last when it was seen last.
+	since, last time.Time
+	// runs are the runs that failed so, also those with a gap between.
+	runs map[string]bool
 }
 
 // Look looks at the host, at most every two seconds. It returns the most likely fault, nil when nothing is seen, and whether
@@ -45,6 +50,7 @@ func (w *Watch) Look(ctx context.Context, h *host.Host) (found *fault.Error, def
 	if !w.looked.IsZero() && now.Sub(w.looked) < between {
 		return w.current, false
 	}
+	before := w.looked
 	w.looked = now
 	suspects := examine(ctx, h, w.Scope, now)
 	if ctx.Err() != nil {
@@ -54,9 +60,9 @@ func (w *Watch) Look(ctx context.Context, h *host.Host) (found *fault.Error, def
 	if len(suspects) > 0 {
 		w.current = suspects[0].fault
 	}
-	w.remember(suspects, now)
+	w.remember(suspects, before, now)
 	for _, s := range suspects {
-		if w.definite(s, now) {
+		if awaited(w.Scope, s.component) && w.definite(s, now) {
 			w.current = s.fault
 			return s.fault, true
 		}
@@ -64,21 +70,28 @@ func (w *Watch) Look(ctx context.Context, h *host.Host) (found *fault.Error, def
 	return w.current, false
 }
 
-// remember notes what is seen now and forgets the rest: what recovered starts anew.
-func (w *Watch) remember(suspects []suspect, now time.Time) {
-	still := map[sightingKey]*sighting{}
+// remember notes what is seen now. What is seen again after a gap has recovered meanwhile, or runs for some seconds each time:
+// its time begins anew, its failed runs count for a minute more.
+func (w *Watch) remember(suspects []suspect, before, now time.Time) {
+	if w.seen == nil {
+		w.seen = map[sightingKey]*sighting{}
+	}
 	for _, s := range suspects {
 		key := sightingKey{s.component, s.fault.Code}
 		known := w.seen[key]
 		if known == nil {
-			known = &sighting{since: now, runs: map[string]bool{}}
+			known = &sighting{runs: map[string]bool{}}
+			w.seen[key] = known
 		}
+		if known.last.Before(before) || known.since.IsZero() {
+			known.since = now
+		}
+		known.last = now
 		if s.run != "" {
 			known.runs[s.run] = true
 		}
-		still[key] = known
 	}
-	w.seen = still
+	maps.DeleteFunc(w.seen, func(_ sightingKey, known *sighting) bool { return now.Sub(known.last) > memory })
 }
 
 func (w *Watch) definite(s suspect, now time.Time) bool {

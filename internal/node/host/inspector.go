@@ -23,7 +23,8 @@ type Inspector interface {
 	// SyncTimes measures appends of 8 KiB, each followed by fdatasync, where path is or would be made: 1000 of them, or as many
 	// as fit into the time, but at least one. Neither file nor directory entry is left behind, also by a killed process.
 	SyncTimes(ctx context.Context, path string, within time.Duration) ([]time.Duration, error)
-	// Try uses a feature of the kernel in namespaces of its own; FeatureOverlay where path is or would be made.
+	// Try uses a feature of the kernel in namespaces of its own; FeatureOverlay where path is or would be made, in a directory
+	// that the next try there removes when the process is killed.
 	Try(ctx context.Context, feature Feature, path string) error
 }
 

@@ -3,13 +3,17 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestListening(t *testing.T) {
@@ -34,6 +38,18 @@ func TestListening(t *testing.T) {
 	}
 }
 
+func FuzzListening(f *testing.F) {
+	f.Add([]byte("0: 0100007F:192B 00000000:0000 0A 0 0 0 0 0 123 1\n"))
+	f.Add([]byte("0: 7F:192B 0:0 0A 0 0 0 0 0 123\n1: : : 0A 0 0 0 0 0 1\n"))
+	f.Fuzz(func(t *testing.T, table []byte) {
+		for _, found := range listening(table, "tcp", []int{6443}) {
+			if !found.Address.IsValid() || found.Address.Port() != 6443 {
+				t.Errorf("got %+v", found)
+			}
+		}
+	})
+}
+
 func TestListenersNamesItsOwner(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,41 +63,80 @@ func TestListenersNamesItsOwner(t *testing.T) {
 	}
 }
 
-// TestTriesLeaveNoTrace: neither this process's namespaces nor its links are others afterwards.
+// TestTriesLeaveNoTrace: this process is in the namespaces that it was in, and nothing of the tries is there.
 func TestTriesLeaveNoTrace(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}
-	look := func() []string {
-		out := []string{}
+	namespaces := func() string {
+		var out string
 		for _, name := range []string{"net", "mnt"} {
 			target, err := os.Readlink(filepath.Join("/proc/self/ns", name))
 			if err != nil {
 				t.Fatal(err)
 			}
-			out = append(out, target)
+			out += target
 		}
-		mounts, err := os.ReadFile("/proc/self/mountinfo")
-		links, linkErr := net.Interfaces()
-		if err != nil || linkErr != nil {
-			t.Fatal(err, linkErr)
-		}
-		for _, link := range links {
-			out = append(out, link.Name)
-		}
-		return append(out, string(mounts))
+		return out
 	}
-	before := look()
+	before, dir := namespaces(), t.TempDir()
 	for range 20 { // now and then one begins on the process's first thread
-		for _, feature := range []Feature{FeatureNFTables, FeatureBridge, FeatureOverlay} {
-			if err := (inspector{}).Try(t.Context(), feature, t.TempDir()); err != nil {
+		for _, feature := range []Feature{FeatureNFTables, FeatureVeth, FeatureOverlay} {
+			if err := (inspector{}).Try(t.Context(), feature, dir); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if after := look(); !slices.Equal(after, before) {
-		t.Errorf("before %q, after %q", before, after)
+	if after := namespaces(); after != before {
+		t.Errorf("the process was in %s and is in %s", before, after)
 	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil || strings.Contains(string(mounts), dir) {
+		t.Errorf("something is mounted below %s (%v)", dir, err)
+	}
+	if _, err := net.InterfaceByName("gardenadm-try"); err == nil {
+		t.Error("a link is left")
+	}
+	if tables := nftTables(t); strings.Contains(tables, "gardenadm-try") {
+		t.Errorf("a table is left: %q", tables)
+	}
+}
+
+func TestTryRemovesWhatAKilledOneLeft(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := t.TempDir()
+	gone, mine := filepath.Join(dir, tryPrefix+"4194999-1"), filepath.Join(dir, fmt.Sprintf("%s%d-1", tryPrefix, os.Getpid())) // a number above the kernel's largest
+	if err := errors.Join(os.MkdirAll(gone+"/work", 0o700), os.Mkdir(mine, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := (inspector{}).Try(t.Context(), FeatureOverlay, dir); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, TempPrefix+"*")); err != nil || !slices.Equal(left, []string{mine}) {
+		t.Errorf("%q is left (%v), want %s, whose process lives, alone", left, err, mine)
+	}
+}
+
+// nftTables is the kernel's raw list of tables in this process's network namespace; a name is in it as it is.
+func nftTables(t *testing.T) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // the test ends
+	ask := nftMessage(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETTABLE, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, unix.NFPROTO_UNSPEC, nil)
+	if err := unix.Sendto(fd, ask, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, 1<<20)
+	n, _, err := unix.Recvfrom(fd, buffer, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(buffer[:n])
 }
 
 func TestTrialsEndWithTheirContext(t *testing.T) {

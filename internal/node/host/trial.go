@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -79,6 +80,20 @@ func alone(work func()) {
 	<-done // this goroutine keeps the first thread meanwhile
 }
 
+// tryPrefix begins the name of the directory of a try; the process's number follows.
+const tryPrefix = TempPrefix + "try-"
+
+// sweep removes what killed processes left. What cannot be removed is in nobody's way.
+func sweep(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, tryPrefix+"*"))
+	for _, path := range left {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), tryPrefix), "-")
+		if pid != "" && !exists("/proc/"+pid) {
+			_ = os.RemoveAll(path)
+		}
+	}
+}
+
 // tryOverlay makes, reads and removes files in an overlay whose layers are where path is or would be made: it depends on the file
 // system there, too.
 func tryOverlay(path string) (err error) {
@@ -86,7 +101,8 @@ func tryOverlay(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(near, TempPrefix)
+	sweep(near)
+	dir, err := os.MkdirTemp(near, fmt.Sprintf("%s%d-", tryPrefix, os.Getpid()))
 	if err != nil {
 		return err
 	}

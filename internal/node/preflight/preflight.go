@@ -125,7 +125,7 @@ func look(ctx context.Context, h *host.Host, in Input) (subject, error) {
 	}
 	out.own, err = out.there(ctx, layout.FileShootUID)
 	if !out.facts.Root && err != nil {
-		err = nil // others may not look into the directory; the check "root" fails anyway
+		err = nil // others may not look into the directory, and are not asked what depends on it
 	}
 	return out, err
 }

@@ -28,6 +28,8 @@ type Input struct {
 	API *kube.Client
 	// Node is the control plane node whose kubelet and static pods are waited for.
 	Node cluster.Node
+	// Explain makes a wait find out why it lasts; nil leaves it as it is. Who runs on the host that is waited for knows more than the API.
+	Explain func(wait func(context.Context) error) func(context.Context) error
 }
 
 // Graph declares the work.
@@ -48,10 +50,17 @@ func Graph(in Input) *flow.Graph {
 			applied = append(applied, g.Add("apply "+part.Name, step(in.apply(part), requestTry), announce))
 		}
 	}
-	node := g.Add("wait for the node", step(in.waitNode, nodeWait), append(applied, approve)...)
-	g.Add("wait for the components", step(in.waitComponents, settleWait), node)
+	node := g.Add("wait for the node", step(in.explained(in.waitNode), nodeWait), append(applied, approve)...)
+	g.Add("wait for the components", step(in.explained(in.waitComponents), settleWait), node)
 	g.Add("prune what left the catalog", step(in.prune, requestTry), applied...)
 	return g
+}
+
+func (in Input) explained(wait func(context.Context) error) func(context.Context) error {
+	if in.Explain == nil {
+		return wait
+	}
+	return in.Explain(wait)
 }
 
 func (in Input) keepSecrets(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/flow"
 	"github.com/gardenadm/gardenadm/internal/node/diagnosis"
 	"github.com/gardenadm/gardenadm/internal/node/host"
@@ -17,8 +18,8 @@ func Diagnosed(h *host.Host, scope diagnosis.Scope, attempt func(context.Context
 	watch := &diagnosis.Watch{Scope: scope}
 	return func(ctx context.Context) error {
 		err := attempt(ctx)
-		if err == nil {
-			return nil
+		if err == nil || len(fault.Of(err)) > 0 {
+			return err // what is known already needs no diagnosis
 		}
 		return errors.Join(err, Diagnose(ctx, h, watch))
 	}
