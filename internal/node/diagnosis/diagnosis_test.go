@@ -313,6 +313,11 @@ func TestManifestThatTheKubeletDoesNotTake(t *testing.T) {
 	line := `I1122 18:58:40.757128 5226 kubelet.go:3085] "Failed to delete pod" pod="kube-system/kube-apiserver-machine-0" err="skipping delete because sources aren't ready yet"`
 	m.fake.SetUnit(layout.UnitKubelet, running(), host.UnitRun{Since: time.Now().Add(-time.Hour)}, host.JournalLine{Time: time.Now(), Text: line})
 	m.expect(fault.ManifestIgnored, "sources aren't ready")
+	taken := m.pods["kube-apiserver"]
+	taken.Created = time.Now().Add(time.Minute) // it was replaced after that was said
+	m.fake.SetPods(taken)
+	m.expect(fault.RefusedFlag, "no-such-flag")
+	m.fake.SetPods(m.pods["kube-apiserver"])
 	m.fake.SetUnit(layout.UnitKubelet, running(), host.UnitRun{Since: time.Now()}, host.JournalLine{Time: time.Now().Add(-time.Minute), Text: line})
 	m.expect(fault.RefusedFlag, "no-such-flag")
 }

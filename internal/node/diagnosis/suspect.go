@@ -124,7 +124,7 @@ func (x examiner) staticPods(ctx context.Context) []suspect {
 			continue
 		}
 		found := x.pod(ctx, m.component(), pod, m.containers)
-		if line := x.ignored(ctx, m); line != "" && len(found) > 0 {
+		if line := x.ignored(ctx, m, pod); line != "" && len(found) > 0 {
 			// What the older one says is no cause any more.
 			found = []suspect{{component: m.component(), fault: fault.New(fault.ManifestIgnored, "%s does not run: the kubelet does not take its changed manifest", m.component()).Seen(line)}}
 		}
@@ -133,15 +133,16 @@ func (x examiner) staticPods(ctx context.Context) []suspect {
 	return out
 }
 
-// ignored returns what the kubelet said since its start when it does not end a static pod that is to be replaced, "" when it does not say so.
-func (x examiner) ignored(ctx context.Context, m manifest) string {
+// ignored returns what the kubelet said since its start when it does not end a static pod that is to be replaced, "" when it does not
+// say so, or has replaced the pod since.
+func (x examiner) ignored(ctx context.Context, m manifest, pod host.Pod) string {
 	const most = 3000 // it is said once
 	journal, err := x.h.Observer.Journal(ctx, x.kubelet.name, most)
 	if err != nil {
 		return ""
 	}
 	for _, line := range journal {
-		if !line.Time.Before(x.kubelet.run.Since) && strings.Contains(line.Text, "skipping delete because sources aren't ready yet") && strings.Contains(line.Text, m.namespace+"/"+m.name+"-") {
+		if !line.Time.Before(x.kubelet.run.Since) && line.Time.After(pod.Created) && strings.Contains(line.Text, "skipping delete because sources aren't ready yet") && strings.Contains(line.Text, m.namespace+"/"+m.name+"-") {
 			return line.Text
 		}
 	}
