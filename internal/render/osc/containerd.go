@@ -58,6 +58,7 @@ disabled_plugins = [
 
 // containerdUnit has neither OOMScoreAdjust nor limits: a host that is a container refuses negative scores and raised hard limits,
 // and then the service would not start; a local drop-in adds what this host allows. Containers get systemd's default limits.
+// Decompressing a bundle's layers takes 350 MiB for a moment, which Go would keep for minutes without a limit; it is a soft one.
 // Modules are loaded here and not by a file in /etc/modules-load.d: systemd-modules-load.service fails where modules are compiled in
 // and /lib/modules is missing, while "-" makes modprobe optional. udev applies our sysctls once br_netfilter is there.
 // /var/bin/containerruntimes is where extensions of kind ContainerRuntime put their programs (contract node-agent-and-osc §6.3 step 6).
@@ -70,6 +71,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 Environment=PATH=%[1]s:/var/bin/containerruntimes:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+Environment=GOMEMLIMIT=150MiB
 ExecStartPre=-/sbin/modprobe -q -a overlay br_netfilter nf_tables
 ExecStart=%[1]s/containerd
 Delegate=yes
