@@ -56,6 +56,7 @@ func TestInit(t *testing.T) {
 	}
 	t.Run("processes", func(t *testing.T) { node.processesAreAsRendered(t) })
 	t.Run("defaults", func(t *testing.T) { node.defaultsAreSafe(t) })
+	t.Run("documented commands", node.documentedCommandsRun)
 	t.Run("second init", func(t *testing.T) { node.secondInitChangesNothing(t) })
 
 	// A process of the host reaches a Service although there is no default route.
@@ -110,6 +111,22 @@ func (h *host) serviceAnswers() error {
 		err = fmt.Errorf("the Service says %q", out)
 	}
 	return err
+}
+
+// documentedCommandsRun runs what the README shows beside init.
+func (h *host) documentedCommandsRun(t *testing.T) {
+	for command, want := range map[string]string{
+		"gardenadm preflight":                     "0 failed",
+		"gardenadm status":                        "kube-apiserver",
+		"gardenadm logs kube-apiserver --tail 20": " ",
+		"gardenadm explain GA-2101":               "another gardenadm works on this machine",
+		"gardenadm manifests":                     "kind: Shoot",
+		"gardenadm version -o yaml":               "gardener: v1",
+	} {
+		if out := h.run(strings.Fields(command)...); !strings.Contains(out, want) {
+			t.Errorf("%s does not print %q:\n%s", command, want, out)
+		}
+	}
 }
 
 // secondInitChangesNothing: what is finished is left alone. Every container keeps running and every file keeps its content.

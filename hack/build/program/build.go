@@ -106,7 +106,11 @@ func (b *Builder) compile(ctx context.Context, p recipe.Program, version, log, d
 	}
 	defer out.Close()
 	for _, file := range p.Files {
-		args := append(arguments(p, version), "-o", filepath.Join(dir, file.Name), file.Package)
+		args := arguments(p, version)
+		if p.Uncached && b.isCheckout(ctx) {
+			args = append(args, "-buildvcs=true") // ours says which commit it is; the others must not change with our commits
+		}
+		args = append(args, "-o", filepath.Join(dir, file.Name), file.Package)
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir, cmd.Env = filepath.Join(b.Root, p.Dir), b.environment(p)
 		cmd.Stdout, cmd.Stderr = out, out
@@ -116,6 +120,11 @@ func (b *Builder) compile(ctx context.Context, p recipe.Program, version, log, d
 		}
 	}
 	return nil
+}
+
+// isCheckout: git knows the commit. It refuses a directory of another user, for example, and go build would end with it.
+func (b *Builder) isCheckout(ctx context.Context) bool {
+	return exec.CommandContext(ctx, "git", "-C", b.Root, "rev-parse", "--verify", "--quiet", "HEAD").Run() == nil
 }
 
 // arguments are those of go build; nothing of this machine or moment gets into the result.
@@ -130,12 +139,7 @@ func arguments(p recipe.Program, version string) []string {
 	for _, stamp := range p.Stamps {
 		link = append(link, "-X", replace.Replace(stamp))
 	}
-	// Ours says which commit it is; the others must not change with our commits.
-	stamp := "-buildvcs=false"
-	if p.Uncached {
-		stamp = "-buildvcs=auto"
-	}
-	args := []string{"build", "-trimpath", stamp, "-ldflags", strings.Join(link, " ")}
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", strings.Join(link, " ")}
 	if len(p.Tags) > 0 {
 		args = append(args, "-tags", strings.Join(p.Tags, ","))
 	}

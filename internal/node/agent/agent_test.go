@@ -4,20 +4,16 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
 
+	"github.com/gardenadm/gardenadm/internal/golden"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 const etcdManifest = `apiVersion: v1
 kind: Pod
@@ -123,29 +119,12 @@ func want(t *testing.T, osc *extensionsv1alpha1.OperatingSystemConfig, local Loc
 	return want
 }
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	expected, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(expected) {
-		t.Errorf("%s differs, run go test -update:\n%s", file, got)
-	}
-}
-
 func TestPlans(t *testing.T) {
 	m := booted(t)
-	golden(t, "1-fresh.plan", m.reconcile(want(t, first(), local("a"))).String())
-	golden(t, "2-update.plan", m.reconcile(want(t, second(), local("a"))).String())
-	golden(t, "3-local.plan", m.reconcile(want(t, second(), local("b"))).String())
-	golden(t, "4-local-gone.plan", m.reconcile(want(t, second(), Local{})).String())
+	golden.Equal(t, "testdata/1-fresh.plan", []byte(m.reconcile(want(t, first(), local("a"))).String()))
+	golden.Equal(t, "testdata/2-update.plan", []byte(m.reconcile(want(t, second(), local("a"))).String()))
+	golden.Equal(t, "testdata/3-local.plan", []byte(m.reconcile(want(t, second(), local("b"))).String()))
+	golden.Equal(t, "testdata/4-local-gone.plan", []byte(m.reconcile(want(t, second(), Local{})).String()))
 
 	ctx, h := context.Background(), m.Host()
 	m.write("/opt/bin/kubelet", "someone else's")
@@ -153,9 +132,9 @@ func TestPlans(t *testing.T) {
 	m.must(h.Files.MakeDir(ctx, "/var/lib/etcd-main/data", host.Owner{}, 0o755))
 	m.must(h.Units.Stop(ctx, "containerd.service"))
 	m.write("/etc/systemd/system/containerd.service.d/99-theirs.conf", "[Service]")
-	golden(t, "5-drift.plan", m.reconcile(want(t, second(), Local{})).String())
+	golden.Equal(t, "testdata/5-drift.plan", []byte(m.reconcile(want(t, second(), Local{})).String()))
 
-	golden(t, "6-nothing-wanted.plan", m.reconcile(want(t, &extensionsv1alpha1.OperatingSystemConfig{}, Local{})).String())
+	golden.Equal(t, "testdata/6-nothing-wanted.plan", []byte(m.reconcile(want(t, &extensionsv1alpha1.OperatingSystemConfig{}, Local{})).String()))
 	for _, info := range slices.Concat(m.files("/etc"), m.files("/opt")) {
 		if !info.Mode.IsDir() && !strings.HasSuffix(info.Path, "99-theirs.conf") {
 			t.Errorf("%s was left behind", info.Path)

@@ -1,22 +1,18 @@
 package dropin
 
 import (
-	"flag"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
 
+	"github.com/gardenadm/gardenadm/internal/golden"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/node/agent"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func addrs(list ...string) []netip.Addr {
 	var out []netip.Addr
@@ -44,7 +40,7 @@ func TestCompute(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name+".txt", describe(local))
+			golden.Equal(t, "testdata/"+name+".txt", []byte(describe(local)))
 			checkAccepted(t, local)
 		})
 	}
@@ -74,22 +70,5 @@ func checkAccepted(t *testing.T, local agent.Local) {
 	want, err := agent.NewWant(osc, local, "node-0")
 	if err != nil || len(want.Files) != len(local.Files) || len(want.Units) != len(local.Units) {
 		t.Errorf("the node agent makes %d files of %d: %v", len(want.Files), len(local.Files), err)
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	expected, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(expected) {
-		t.Errorf("%s differs, run go test -update:\n%s", file, got)
 	}
 }
