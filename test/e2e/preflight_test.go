@@ -53,7 +53,7 @@ var machineFaults = map[string]struct{ spoil, mend, code, mention string }{
 		"rm -r /usr/lib/systemd/system/kubelet.service.d", "GA-2027", "10-kubeadm.conf",
 	},
 	"read-only /opt": {"mount --bind /opt /opt; mount -o remount,bind,ro /opt", "umount /opt", "GA-2017", "/opt"},
-	"small disk":     {"mkdir -p /var/lib/containerd; mount -t tmpfs -o size=64m none /var/lib/containerd", "umount /var/lib/containerd", "GA-2014", "64 MiB"},
+	"small disk":     {"mkdir -p /var/lib/containerd; mount -t tmpfs -o size=64m none /var/lib/containerd", "umount /var/lib/containerd", "GA-2014", "MiB are free for /var/lib/containerd"},
 	"few inodes":     {"mkdir -p /var/lib/containerd; mount -t tmpfs -o size=9g,nr_inodes=1000 none /var/lib/containerd", "umount /var/lib/containerd", "GA-2015", "/var/lib/containerd"},
 	"no overlay on it": {
 		"mkdir -p /var/lib/containerd /var/l /var/u /var/w; mount -t overlay -o lowerdir=/var/l,upperdir=/var/u,workdir=/var/w none /var/lib/containerd",
