@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"maps"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -82,12 +84,40 @@ func TestChaosFaults(t *testing.T) {
 			results = append(results, node.initFails(t, name, fault.args, fault.code, fault.mention))
 		})
 	}
+	t.Run("wrong clock", func(t *testing.T) {
+		node := s.boot("fault-clock")
+		check(t, node.Copy(s.ctx, s.builtInFuture(), "/usr/local/bin/gardenadm"))
+		results = append(results, node.initFails(t, "wrong clock", "", "GA-2022", "clock"))
+	})
+	t.Run("cgroup driver", func(t *testing.T) {
+		// No fault: kubelet takes the driver from containerd, whatever a drop-in of the user's says.
+		node := s.boot("fault-cgroup")
+		node.run("bash", "-ec", "mkdir -p /var/lib/kubelet/config.d; printf 'apiVersion: kubelet.config.k8s.io/v1beta1\\nkind: KubeletConfiguration\\ncgroupDriver: systemd\\n' >/var/lib/kubelet/config.d/99-user.conf")
+		node.run("gardenadm", "init", "--bundle", "/root/bundle", "--skip-check", "kubelet,leftovers")
+		check(t, node.allPodsReady(systemPods))
+		check(t, node.Remove(s.ctx))
+	})
 	t.Run("bundle for another architecture", func(t *testing.T) {
 		node := s.boot("fault-arch")
 		check(t, node.Copy(s.ctx, s.foreignBundle(), "/root/bundle"))
 		results = append(results, node.initFails(t, "bundle for another architecture", "", "GA-1003", "made for linux/arm64"))
 	})
 	t.Log(table(results))
+}
+
+// builtInFuture is the program as a commit of the year 2040 would make it: a machine container cannot have a clock of its own,
+// so it is the program that is ahead of it.
+func (s *story) builtInFuture() string {
+	s.Helper()
+	clone := filepath.Join(s.TempDir(), "clone")
+	binary := filepath.Join(s.TempDir(), "gardenadm")
+	script := `git clone -q "$1" "$2" && cd "$2" && git -c user.name=e2e -c user.email=e2e@example.com commit -q --allow-empty -m later && go build -buildvcs=true -o "$3" ./cmd/gardenadm`
+	command := exec.CommandContext(s.ctx, "bash", "-c", script, "build", s.root, clone, binary)
+	command.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0", "GIT_COMMITTER_DATE=2040-01-01T00:00:00Z")
+	if out, err := command.CombinedOutput(); err != nil {
+		s.Fatalf("build gardenadm: %v\n%s", err, out)
+	}
+	return binary
 }
 
 // foreignBundle is a whole bundle whose images say that they are for arm64.
