@@ -12,7 +12,13 @@ import (
 
 // runCommand holds what systemd units of a node run.
 func runCommand() *cobra.Command {
-	command := &cobra.Command{Use: "run", Short: "Run a part of a node (started by systemd)", Hidden: true}
+	command := &cobra.Command{
+		Use: "run", Short: "Run a part of a node (started by systemd)", Hidden: true,
+		// systemd must see a unit fail whose part does not exist.
+		RunE: func(_ *cobra.Command, args []string) error {
+			return usageError{fmt.Errorf("run: unknown part %q", args)}
+		},
+	}
 	command.AddCommand(nodeNetworkCommand())
 	return command
 }
