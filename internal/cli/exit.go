@@ -5,7 +5,6 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/flow"
-	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
 // Exit codes by class of error (DESIGN §8).
@@ -30,7 +29,6 @@ func (e preconditionError) Unwrap() error { return e.error }
 func ExitCode(err error) int {
 	var usage usageError
 	var precondition preconditionError
-	var unfit *hoststep.UnfitError
 	switch {
 	case err == nil:
 		return 0
@@ -38,7 +36,7 @@ func ExitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage), fault.ClassOf(err) == fault.Usage:
 		return exitUsage
-	case errors.As(err, &precondition), errors.As(err, &unfit), fault.ClassOf(err) == fault.Precondition:
+	case errors.As(err, &precondition), fault.ClassOf(err) == fault.Precondition:
 		return exitPrecondition
 	case errors.Is(err, flow.ErrTimeout):
 		return exitTimeout

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/gardenadm/gardenadm/internal/bundle"
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/flow"
 	"github.com/gardenadm/gardenadm/internal/golden"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
@@ -301,8 +302,8 @@ func TestBootOnAnUnfitMachineChangesNothing(t *testing.T) {
 		fake, i := bare(t)
 		spoil(fake, i)
 		err := i.Run(t.Context(), nil)
-		if unfit := (*hoststep.UnfitError)(nil); !errors.As(err, &unfit) {
-			t.Errorf("%s: got %v, want an UnfitError", name, err)
+		if fault.ClassOf(err) != fault.Precondition {
+			t.Errorf("%s: got %v, want a fault of class %s", name, err, fault.Precondition)
 		}
 		if log := fake.Log(); len(log) > 0 {
 			t.Errorf("%s: changed the machine: %q", name, log)

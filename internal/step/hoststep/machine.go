@@ -50,14 +50,6 @@ func (m Machine) Node(pool cluster.Pool) cluster.Node {
 	}
 }
 
-// UnfitError says that this machine cannot become a node as it is. Nothing has been changed.
-type UnfitError struct{ Err error }
-
-func (e *UnfitError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the findings.
-func (e *UnfitError) Unwrap() error { return e.Err }
-
 // initSyncTest is how long init measures the disk: enough to warn of a slow one without making a fast one wait.
 const initSyncTest = 200 * time.Millisecond
 
@@ -102,10 +94,10 @@ func Check(ctx context.Context, h *host.Host, in preflight.Input) (Machine, erro
 		return Machine{}, fmt.Errorf("check this machine: %w", err)
 	}
 	if err := report.Err(); err != nil {
-		return Machine{}, &UnfitError{err}
+		return Machine{}, err
 	}
 	if !report.Address.IP().IsValid() {
-		return Machine{}, &UnfitError{fault.New(fault.NodeAddress, "the check of the node's address was skipped, and no address can be chosen")}
+		return Machine{}, fault.New(fault.NodeAddress, "the check of the node's address was skipped, and no address can be chosen")
 	}
 	return Machine{Facts: report.Facts, Address: report.Address, Warnings: report.Warnings()}, nil
 }
