@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
+
+	"github.com/gardenadm/gardenadm/internal/model/manifest"
 )
 
 // AnnotationShared on a Shoot says that control plane nodes carry workload too ("true"):
@@ -29,10 +31,19 @@ type Cluster struct {
 	CloudProfile *gardencore.CloudProfile
 	Project      *gardencore.Project
 
+	// Manifests are all that the cluster was made of; the Shoot, CloudProfile and Project in it are not defaulted.
+	Manifests manifest.Set
+	// Warnings are what is allowed here and worth knowing, one line each, for example what a garden would refuse.
+	Warnings []string
+
 	// Pods, Services and Nodes are the cluster's networks, at least one prefix each.
 	Pods, Services, Nodes []netip.Prefix
 	// ControlPlane is the worker pool that runs the control plane.
 	ControlPlane Pool
+	// Pools are all worker pools in the Shoot's order, that of the control plane among them.
+	Pools []Pool
+	// Access is how the nodes reach registries.
+	Access Access
 	// Standalone holds what differs as long as a node must be complete by itself.
 	Standalone Standalone
 }

@@ -28,14 +28,14 @@ func New(set manifest.Set, uid string) (*Cluster, error) {
 	}
 	out := &Cluster{
 		UID: string(shoot.Status.UID), Generation: 1, Shoot: shoot,
-		CloudProfile: set.CloudProfile.DeepCopy(), Project: set.Project.DeepCopy(),
+		CloudProfile: set.CloudProfile.DeepCopy(), Project: set.Project.DeepCopy(), Manifests: set,
 		Standalone: Standalone{
 			NodeAPIServer:       "127.0.0.1:" + strconv.Itoa(APIServerPort),
 			EndpointReconciler:  "lease",
 			InitApprovesServing: true,
 		},
 	}
-	if err := errors.Join(out.readNetworks(), out.readControlPlane(), out.check()); err != nil {
+	if err := errors.Join(out.readNetworks(), out.readControlPlane(), out.check(), checkFields(shoot).ToAggregate(), out.readAccess().ToAggregate()); err != nil {
 		return nil, fmt.Errorf("read Shoot %s/%s: %w", shoot.Namespace, shoot.Name, err)
 	}
 	return out, nil
@@ -107,6 +107,9 @@ func (c *Cluster) readControlPlane() error {
 	}
 	if len(found) != 1 {
 		return fmt.Errorf("spec.provider.workers: exactly one pool must have controlPlane set, found %d", len(found))
+	}
+	for _, worker := range c.Shoot.Spec.Provider.Workers {
+		c.Pools = append(c.Pools, Pool{Name: worker.Name, ControlPlane: worker.ControlPlane != nil, Worker: worker})
 	}
 	c.ControlPlane = Pool{Name: found[0].Name, ControlPlane: true, Worker: found[0]}
 	return nil
