@@ -3,7 +3,9 @@ package fault
 import "slices"
 
 // Entries lists all codes in order. A code that was released is never used for something else.
-func Entries() []Entry { return slices.Concat(usages(), preconditions(), states(), components()) }
+func Entries() []Entry {
+	return slices.Concat(usages(), preconditions(), states(), tokens(), components())
+}
 
 // Codes of class Usage.
 const (

@@ -6,6 +6,7 @@ const (
 	SecretsInAPI   Code = "GA-2102"
 	LeaseElsewhere Code = "GA-2103"
 	BadSecrets     Code = "GA-2104"
+	OtherManifests Code = "GA-2105"
 )
 
 func states() []Entry {
@@ -22,5 +23,8 @@ func states() []Entry {
 		{BadSecrets, Precondition, "the secrets on disk cannot be read",
 			"Until the API has them, the cluster's authorities and keys are in /var/lib/gardenadm/secrets, a file each. One of them is damaged or not a secret. Nothing was changed.",
 			"restore the file that the message names; if this machine has no cluster yet, remove the directory"},
+		{OtherManifests, Precondition, "this machine's cluster was made of other manifests",
+			"init makes a cluster; it does not change one that is there. The manifests that this cluster was made of are kept in /var/lib/gardenadm/manifests.yaml, and those that were given differ from them. Nothing was changed.",
+			"run init without -d, or with the manifests that the cluster was made of"},
 	}
 }
