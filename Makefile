@@ -11,11 +11,12 @@ help: ## this list
 setup: ## install what this computer lacks (Debian packages)
 	@hack/setup
 
-build: setup ## bin/gardenadm and .local/bundle
+build: setup ## bin/gardenadm and .local/bundle.tar.zst
 	@go run ./hack/build program gardenadm -o bin
 	@go run ./hack/build program kubernetes -o .local/programs
 	@ln -sfn ../.local/programs/kubectl bin/kubectl
 	@go run ./hack/build bundle -o .local/bundle
+	@bin/gardenadm bundle create --images .local/bundle -o .local/bundle.tar.zst
 
 cluster: build ## a running cluster; .local/kubeconfig works from here
 	@hack/cluster up

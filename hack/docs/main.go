@@ -54,6 +54,7 @@ func pages() map[string][]byte {
 		"docs/node-layout.md":   nodeLayout(),
 		"docs/cli-reference.md": cliReference(),
 		"docs/errors.md":        errorCodes(),
+		"docs/shoot-fields.md":  shootFields(),
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -18,71 +17,8 @@ import (
 	"github.com/gardenadm/gardenadm/internal/fault"
 )
 
-// Fixes that errors name.
-const (
-	fixCopy = "the bundle is incomplete or damaged: copy or unpack it again"
-	fixArch = "use the bundle for this machine's architecture"
-)
-
-// maxJSON bounds what is read into memory: index, manifests and configs are far smaller.
-const maxJSON = 8 << 20
-
-func (b *Bundle) readIndex() (*v1.IndexManifest, error) {
-	var marker struct{ ImageLayoutVersion string }
-	if err := b.readJSON("oci-layout", &marker); err != nil {
-		return nil, err
-	}
-	if marker.ImageLayoutVersion != "1.0.0" {
-		return nil, fmt.Errorf("oci-layout: version %q is unknown: use a bundle made for this gardenadm", marker.ImageLayoutVersion)
-	}
-	index := &v1.IndexManifest{}
-	if err := b.readJSON("index.json", index); err != nil {
-		return nil, err
-	}
-	if len(index.Manifests) == 0 {
-		return nil, fmt.Errorf("index.json: it lists no images: %s", fixCopy)
-	}
-	return index, nil
-}
-
-func (b *Bundle) readJSON(name string, into any) error {
-	data, err := os.ReadFile(filepath.Join(b.dir, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is missing: this is no OCI image layout, or not all of it: %w", name, fs.ErrNotExist)
-	}
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("decode %s (%s): %w", name, fixCopy, err)
-	}
-	return nil
-}
-
-// addImage checks an image's blobs and remembers them.
-func (b *Bundle) addImage(descriptor v1.Descriptor, architecture string) error {
-	manifest := &v1.Manifest{}
-	if err := b.readBlob(descriptor, manifest); err != nil {
-		return err
-	}
-	config := &v1.ConfigFile{}
-	if err := b.readBlob(manifest.Config, config); err != nil {
-		return err
-	}
-	if config.OS != "linux" || config.Architecture != architecture {
-		return fmt.Errorf("it is made for %s/%s, this machine is linux/%s: %s", config.OS, config.Architecture, architecture, fixArch)
-	}
-	for _, layer := range manifest.Layers {
-		if err := b.addBlob(layer); err != nil {
-			return err
-		}
-	}
-	b.layers[descriptor.Digest.String()] = manifest.Layers
-	return nil
-}
-
-// addBlob checks that a blob is there with its size.
-func (b *Bundle) addBlob(descriptor v1.Descriptor) error {
+// checkBlob checks that a blob is there with its size.
+func (b *Bundle) checkBlob(descriptor v1.Descriptor) error {
 	name, err := blobName(descriptor.Digest)
 	if err != nil {
 		return err
@@ -98,36 +34,28 @@ func (b *Bundle) addBlob(descriptor v1.Descriptor) error {
 	case info.Size() != descriptor.Size:
 		return fmt.Errorf("%s has %d bytes instead of %d: %s", name, info.Size(), descriptor.Size, fixCopy)
 	}
-	b.blobs[descriptor.Digest.String()] = descriptor
 	return nil
 }
 
 // readBlob reads and verifies a small blob.
-func (b *Bundle) readBlob(descriptor v1.Descriptor, into any) error {
+func (b *Bundle) readBlob(descriptor v1.Descriptor) ([]byte, error) {
 	if descriptor.Size > maxJSON {
-		return fmt.Errorf("manifest or config %s has %d bytes, more than %d", descriptor.Digest, descriptor.Size, maxJSON)
+		return nil, fmt.Errorf("manifest or config %s has %d bytes, more than %d", descriptor.Digest, descriptor.Size, maxJSON)
 	}
-	if err := b.addBlob(descriptor); err != nil {
-		return err
+	if err := b.checkBlob(descriptor); err != nil {
+		return nil, err
 	}
 	blob, err := b.openBlob(descriptor)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer blob.Close()
-	data, err := io.ReadAll(blob)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("decode %s: %w", blob.name, err)
-	}
-	return nil
+	return io.ReadAll(blob)
 }
 
 // Blob opens a blob of an image. Its digest is verified while it is read: damaged content ends in an error, never in io.EOF.
 func (b *Bundle) Blob(_ context.Context, digest string) (io.ReadCloser, error) {
-	descriptor, ok := b.blobs[digest]
+	descriptor, ok := b.find(digest)
 	if !ok {
 		return nil, fmt.Errorf("find blob %s in bundle %s: %w", digest, b.dir, fs.ErrNotExist)
 	}
@@ -143,7 +71,7 @@ func (b *Bundle) openBlob(descriptor v1.Descriptor) (*verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &verifier{File: file, name: filepath.Join(b.dir, name), sum: sha256.New(), left: descriptor.Size, want: descriptor.Digest.Hex}, nil
+	return newVerifier(file, filepath.Join(b.dir, name), descriptor), nil
 }
 
 // verifyBlob reads a blob to its end.
@@ -174,6 +102,10 @@ type verifier struct {
 	want string
 }
 
+func newVerifier(file *os.File, name string, descriptor v1.Descriptor) *verifier {
+	return &verifier{File: file, name: name, sum: sha256.New(), left: descriptor.Size, want: descriptor.Digest.Hex}
+}
+
 func (v *verifier) Read(p []byte) (int, error) {
 	n, err := v.File.Read(p)
 	v.sum.Write(p[:n])
@@ -193,11 +125,18 @@ func (v *verifier) WriteTo(w io.Writer) (int64, error) {
 type stoppable struct {
 	ctx context.Context
 	io.Reader
+	// err is why it ended, unless at its end.
+	err error
 }
 
 func (s *stoppable) Read(p []byte) (int, error) {
 	if s.ctx.Err() != nil {
-		return 0, context.Cause(s.ctx)
+		s.err = context.Cause(s.ctx)
+		return 0, s.err
 	}
-	return s.Reader.Read(p)
+	n, err := s.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
 }

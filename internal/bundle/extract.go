@@ -146,7 +146,7 @@ func (x *extraction) read(ctx context.Context, layer int, each func(*tar.Header,
 		return err
 	}
 	defer blob.Close()
-	plain, err := decompress(&stoppable{ctx: ctx, Reader: blob})
+	plain, err := Decompress(&stoppable{ctx: ctx, Reader: blob})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", blob.name, err)
 	}
@@ -168,8 +168,8 @@ func (x *extraction) read(ctx context.Context, layer int, each func(*tar.Header,
 	}
 }
 
-// decompress goes by the first bytes: media types of layers are often wrong, magic numbers are not.
-func decompress(compressed io.Reader) (io.ReadCloser, error) {
+// Decompress goes by the first bytes of a layer or an archive: media types of layers are often wrong, magic numbers are not.
+func Decompress(compressed io.Reader) (io.ReadCloser, error) {
 	buffered := bufio.NewReaderSize(compressed, 1<<16)
 	magic, err := buffered.Peek(4)
 	if err != nil && err != io.EOF {

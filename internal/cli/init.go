@@ -3,14 +3,12 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
 
 	"github.com/spf13/cobra"
 
-	"github.com/gardenadm/gardenadm/internal/bundle"
 	"github.com/gardenadm/gardenadm/internal/cli/progress"
 	"github.com/gardenadm/gardenadm/internal/flow"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
@@ -20,8 +18,11 @@ import (
 
 // initOptions are the flags of init. What the cluster is comes from manifests, never from flags.
 type initOptions struct {
+	manifests string
 	bundle    string
+	bundleKey string
 	nodeIP    string
+	zone      string
 	logFormat string
 	skip      []string
 	dryRun    bool
@@ -38,7 +39,10 @@ func initCommand(streams Streams) *cobra.Command {
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&options.bundle, "bundle", "", "directory with the cluster's images (an OCI image layout)")
+	manifestsFlag(flags, &options.manifests)
+	flags.StringVar(&options.bundle, "bundle", "", "the cluster's images: a file made by gardenadm bundle create, or an OCI image layout directory")
+	flags.StringVar(&options.bundleKey, "bundle-key", "", "PEM file with the public key that must have signed the bundle")
+	flags.StringVarP(&options.zone, "zone", "z", "", "this machine's zone, when the control plane's pool has several")
 	flags.StringVar(&options.nodeIP, "node-ip", "", "this machine's address in the cluster (default: source of the default route, else the only address)")
 	flags.BoolVar(&options.dryRun, "dry-run", false, "print every file, unit and object that init would make, secrets left out, and change nothing")
 	flags.StringVar(&options.logFormat, "log-format", "text", "progress on stderr as text or json")
@@ -47,7 +51,7 @@ func initCommand(streams Streams) *cobra.Command {
 }
 
 func runInit(ctx context.Context, options initOptions, streams Streams) error {
-	story, err := options.story()
+	story, err := options.story(ctx)
 	if err != nil {
 		return err
 	}
@@ -55,10 +59,14 @@ func runInit(ctx context.Context, options initOptions, streams Streams) error {
 	if options.dryRun {
 		return story.DryRun(ctx, streams.Out)
 	}
+	announce(streams.Err, options.logFormat)
 	observer, closeObserver := newObserver(options.logFormat, streams)
 	err = story.Run(ctx, observer)
 	closeObserver()
 	printWarnings(streams.Err, story.Machine.Warnings, options.logFormat)
+	if story.Cluster != nil {
+		printNotes(streams.Err, story.Cluster.Warnings, options.logFormat)
+	}
 	if err != nil {
 		return err
 	}
@@ -67,25 +75,25 @@ func runInit(ctx context.Context, options initOptions, streams Streams) error {
 }
 
 // story checks the flags and opens what they name; nothing is changed yet.
-func (o initOptions) story() (*sequence.Init, error) {
-	var address netip.Addr
-	if o.nodeIP != "" {
-		parsed, err := netip.ParseAddr(o.nodeIP)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("--node-ip: %q is not an address", o.nodeIP)}
-		}
-		address = parsed
+func (o initOptions) story(ctx context.Context) (*sequence.Init, error) {
+	address, err := parseNodeIP(o.nodeIP)
+	if err != nil {
+		return nil, err
 	}
 	if o.logFormat != "text" && o.logFormat != "json" {
 		return nil, usageError{fmt.Errorf("--log-format: %q is unknown: use text or json", o.logFormat)}
 	}
 	if o.bundle == "" {
-		return nil, usageError{fmt.Errorf("--bundle is missing: name the directory with the cluster's images")}
+		return nil, usageError{fmt.Errorf("--bundle is missing: name the file or directory with the cluster's images")}
+	}
+	set, err := readManifests(o.manifests)
+	if err != nil {
+		return nil, err
 	}
 	if os.Geteuid() != 0 {
 		return nil, preconditionError{fmt.Errorf("init changes the whole machine: run it as root")}
 	}
-	images, err := bundle.Open(o.bundle, runtime.GOARCH)
+	images, err := openBundle(ctx, o.bundle, o.bundleKey, runtime.GOARCH)
 	if err != nil {
 		return nil, err
 	}
@@ -96,22 +104,29 @@ func (o initOptions) story() (*sequence.Init, error) {
 	if program, err = filepath.EvalSymlinks(program); err != nil {
 		return nil, fmt.Errorf("find the running program: %w", err)
 	}
-	return &sequence.Init{Host: host.New(), Bundle: images, NodeIP: address, SkipChecks: o.skip, Program: program}, nil
+	return &sequence.Init{
+		Host: host.New(), Bundle: images, Manifests: set, Zone: o.zone, NodeIP: address, SkipChecks: o.skip, Program: program,
+	}, nil
 }
 
 // newObserver returns what shows progress on stderr and keeps the journal on disk, and what ends it.
 func newObserver(format string, streams Streams) (flow.Observer, func()) {
 	disk := &journal{}
-	kept := progress.NewJournal(disk)
+	shown, closeShown := newProgress(format, streams)
+	return flow.Observers(shown, progress.NewJournal(disk)), func() { closeShown(); disk.Close() }
+}
+
+// newProgress returns what shows progress on stderr, and what ends it.
+func newProgress(format string, streams Streams) (flow.Observer, func()) {
 	if format == "json" {
-		return flow.Observers(progress.NewJSON(streams.Err), kept), disk.Close
+		return progress.NewJSON(streams.Err), func() {}
 	}
 	style := progress.Style{}
 	if file, ok := streams.Err.(*os.File); ok {
 		style = progress.Detect(file, os.Getenv)
 	}
 	console := progress.NewConsole(streams.Err, style)
-	return flow.Observers(console, kept), func() { console.Close(); disk.Close() }
+	return console, console.Close
 }
 
 func printNext(streams Streams, story *sequence.Init) {

@@ -8,18 +8,55 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
 )
 
+// manifestsOptions are the flags of manifests.
+type manifestsOptions struct {
+	directory   string
+	forGarden   bool
+	showSecrets bool
+}
+
 func manifestsCommand(streams Streams) *cobra.Command {
-	return &cobra.Command{
-		Use: "manifests", Short: "Print the built-in manifests: the cluster that init makes when it is given none", Args: noArguments,
-		Long: "Prints the CloudProfile, Project and Shoot of the built-in single-node cluster.\n" +
-			"At init, spec.networking.nodes becomes the network of the machine's address.",
-		RunE: func(*cobra.Command, []string) error {
-			raw, err := manifest.Encode(manifest.Builtin(manifest.DefaultNodes()))
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprint(streams.Out, string(raw))
-			return err
-		},
+	var options manifestsOptions
+	command := &cobra.Command{
+		Use: "manifests", Short: "Print the built-in manifests, or those of a directory as they are understood", Args: noArguments,
+		Long: "Without -d: prints the CloudProfile, Project and Shoot of the built-in single-node cluster, which init makes when it is given none.\n" +
+			"At init, spec.networking.nodes becomes the network of the machine's address.\n" +
+			"With -d: prints the manifests of the directory in one form and order, or all that is wrong with reading them. Whether a cluster\n" +
+			"can be made of them is checked by init and preflight.\n" +
+			"With --for-garden: prints only what a garden must have before this cluster can be connected to it: the CloudProfile, and what\n" +
+			"installs its extensions (ControllerRegistration and ControllerDeployment, or an Extension for the garden's operator). Secrets\n" +
+			"that these refer to must be in the garden, too.",
+		RunE: func(*cobra.Command, []string) error { return printManifests(options, streams) },
 	}
+	flags := command.Flags()
+	manifestsFlag(flags, &options.directory)
+	flags.BoolVar(&options.forGarden, "for-garden", false, "print only what a garden must have before the cluster can be connected")
+	flags.BoolVar(&options.showSecrets, "show-secrets", false, "print the values of Secrets and of the ShootState; without it only their keys")
+	return command
+}
+
+func printManifests(options manifestsOptions, streams Streams) error {
+	set, err := readManifests(options.directory)
+	if err != nil {
+		return err
+	}
+	if set == nil {
+		set = new(manifest.Builtin(manifest.DefaultNodes()))
+	}
+	printed, redacted := *set, false
+	if options.forGarden {
+		printed = manifest.ForGarden(printed)
+	}
+	if !options.showSecrets {
+		printed, redacted = manifest.Redact(printed)
+	}
+	raw, err := manifest.Encode(printed)
+	if err != nil {
+		return err
+	}
+	if redacted {
+		fmt.Fprintf(streams.Out, "# %s stands for what is secret; --show-secrets prints it.\n", manifest.Redacted)
+	}
+	_, err = streams.Out.Write(raw)
+	return err
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -14,9 +13,11 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/preflight"
+	"github.com/gardenadm/gardenadm/internal/render/catalog"
 	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
@@ -25,9 +26,10 @@ const syncTest = 2 * time.Second
 
 // preflightOptions are the flags of preflight.
 type preflightOptions struct {
-	nodeIP string
-	skip   []string
-	output string
+	manifests string
+	nodeIP    string
+	skip      []string
+	output    string
 }
 
 func preflightCommand(streams Streams) *cobra.Command {
@@ -41,6 +43,7 @@ func preflightCommand(streams Streams) *cobra.Command {
 		},
 	}
 	flags := command.Flags()
+	manifestsFlag(flags, &options.manifests)
 	flags.StringVar(&options.nodeIP, "node-ip", "", "this machine's address in the cluster (default: source of the default route, else the only address)")
 	flags.StringVarP(&options.output, "output", "o", "", "print as json or yaml")
 	skipFlag(flags, &options.skip)
@@ -53,19 +56,30 @@ func skipFlag(flags *pflag.FlagSet, skip *[]string) {
 }
 
 func runPreflight(ctx context.Context, options preflightOptions, streams Streams) error {
-	var address netip.Addr
-	if options.nodeIP != "" {
-		var err error
-		if address, err = netip.ParseAddr(options.nodeIP); err != nil {
-			return usageError{fmt.Errorf("--node-ip: %q is not an address", options.nodeIP)}
-		}
+	address, err := parseNodeIP(options.nodeIP)
+	if err != nil {
+		return err
 	}
 	if options.output != "" && options.output != "json" && options.output != "yaml" {
 		return usageError{fmt.Errorf("unknown output %q: use json or yaml", options.output)}
 	}
 	h := host.New()
 	defer h.Close() //nolint:errcheck // the process ends
-	in := hoststep.CheckInput(manifest.Builtin(manifest.DefaultNodes()), address, options.skip)
+	set, err := readManifests(options.manifests)
+	if err != nil {
+		return err
+	}
+	if set == nil {
+		set = new(manifest.Builtin(manifest.DefaultNodes()))
+	}
+	wanted, err := cluster.New(*set, "")
+	if err != nil {
+		return err
+	}
+	if err := catalog.Check(wanted); err != nil {
+		return err
+	}
+	in := hoststep.CheckInput(wanted, address, options.skip)
 	in.SyncTest = syncTest
 	report, err := preflight.Run(ctx, h, in)
 	if err != nil {
@@ -189,5 +203,17 @@ func printWarnings(out io.Writer, warnings []*fault.Error, format string) {
 			continue
 		}
 		fmt.Fprintf(out, "Warning: %s (%s)\n  fix: %s\n", data.Cause, data.Code, data.Fix)
+	}
+}
+
+// printNotes shows what is allowed about the manifests and worth knowing, in the form of init's progress.
+func printNotes(out io.Writer, notes []string, format string) {
+	for _, note := range notes {
+		if format == "json" {
+			raw, _ := json.Marshal(map[string]string{"event": "warning", "cause": note}) // strings cannot fail
+			fmt.Fprintln(out, string(raw))
+			continue
+		}
+		fmt.Fprintf(out, "Warning: %s\n", note)
 	}
 }

@@ -3,8 +3,10 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -14,11 +16,32 @@ import (
 
 // versionInfo is what `version -o json` prints.
 type versionInfo struct {
-	Gardenadm  string   `json:"gardenadm"`
-	Gardener   string   `json:"gardener"`
+	Gardenadm string `json:"gardenadm"`
+	// Gardener is the version of the Gardener API that is spoken.
+	Gardener string `json:"gardener"`
+	// Kubernetes are the versions that a Shoot may have.
 	Kubernetes []string `json:"kubernetes"`
 	Go         string   `json:"go"`
 	Platform   string   `json:"platform"`
+}
+
+// String is the version in one line.
+func (v versionInfo) String() string {
+	return fmt.Sprintf("gardenadm %s (Gardener API %s, Kubernetes %s, %s, %s)", v.Gardenadm, v.Gardener, strings.Join(v.Kubernetes, ", "), v.Go, v.Platform)
+}
+
+// announce tells on stderr which versions are at work, before a command changes something. format is that of --log-format.
+func announce(out io.Writer, format string) {
+	v := currentVersion()
+	if format != "json" {
+		fmt.Fprintln(out, v)
+		return
+	}
+	raw, _ := json.Marshal(struct { // strings cannot fail
+		Event string `json:"event"`
+		versionInfo
+	}{"version", v})
+	fmt.Fprintln(out, string(raw))
 }
 
 // gardenerModule is the module whose types are spoken on the wire; its version is the Gardener version.
@@ -26,7 +49,7 @@ const gardenerModule = "github.com/gardener/gardener/pkg/apis"
 
 func currentVersion() versionInfo {
 	out := versionInfo{
-		Gardenadm: "devel", Gardener: "unknown", Kubernetes: []string{manifest.KubernetesVersion},
+		Gardenadm: "devel", Gardener: "unknown", Kubernetes: manifest.SupportedKubernetes(),
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 	info, ok := debug.ReadBuildInfo()
@@ -64,8 +87,7 @@ func versionCommand(streams Streams) *cobra.Command {
 				}
 				fmt.Fprint(streams.Out, string(raw))
 			case "":
-				fmt.Fprintf(streams.Out, "gardenadm %s (Gardener API %s, Kubernetes %s, %s, %s)\n",
-					v.Gardenadm, v.Gardener, v.Kubernetes[0], v.Go, v.Platform)
+				fmt.Fprintln(streams.Out, v)
 			default:
 				return usageError{fmt.Errorf("unknown output %q: use json or yaml", output)}
 			}

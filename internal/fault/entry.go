@@ -29,7 +29,7 @@ func usages() []Entry {
 			"The Shoot or another manifest has a field that is missing, unknown, or contradicts another one. Nothing was changed.",
 			"mend the field that the message names"},
 		{BadBundle, Usage, "the bundle cannot be used",
-			"The directory is not a bundle, is damaged or incomplete, or was made for another architecture. Nothing was changed.",
+			"The file or directory is not a bundle, is damaged or incomplete, or was made for another architecture. Nothing was changed.",
 			"copy the bundle again, or make a new one"},
 		{UnsupportedField, Usage, "a field is set that this version does not heed",
 			"The Shoot asks for something that an autonomous cluster of this version cannot do. To ignore it silently would be worse. Nothing was changed.",

@@ -119,7 +119,7 @@ func Report(err error) string {
 			fix = entry.Fix
 		}
 		fmt.Fprintf(&out, "%s: %s\n", e.Code, entry.Title)
-		fmt.Fprintf(&out, "  cause:    %s\n", oneLine(e.Cause.Error()))
+		fmt.Fprintf(&out, "  cause:    %s\n", oneLine(shortList(e.Cause.Error())))
 		if len(e.Evidence) > 0 {
 			fmt.Fprintf(&out, "  evidence: %s\n", oneLine(strings.Join(e.Evidence, " | ")))
 		}
@@ -130,6 +130,15 @@ func Report(err error) string {
 }
 
 // oneLine keeps a line a line; a person reads the end of a log, so a long text keeps its end.
+// shortList keeps the first line of a list, which the error above shows whole.
+func shortList(text string) string {
+	first, rest, _ := strings.Cut(text, "\n")
+	if more := strings.Count(rest, "\n"); more > 0 {
+		return fmt.Sprintf("%s (and %d more above)", first, more+1)
+	}
+	return text
+}
+
 func oneLine(text string) string {
 	const most = 600
 	text = strings.Join(strings.Fields(text), " ")

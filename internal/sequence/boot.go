@@ -36,10 +36,12 @@ func (i *Init) Boot() *flow.Graph {
 	check := g.Add("check this machine", flow.Do(hoststep.Explained(i.check)))
 	identity := g.Add("find the cluster's identity", flow.Do(hoststep.Explained(i.identify)), check)
 	look := g.Add("look for the cluster's API server", flow.Do(i.diagnosed(diagnosis.Control, i.lookForAPI)).Retry(apiWait, apiEvery), identity)
-	secrets := g.Add("issue certificates", do(i.issue), look)
+	keep := g.Add("keep the manifests", do(i.keepManifests), look)
+	secrets := g.Add("issue certificates", do(i.issue), keep)
 	render := g.Add("render the node configuration", do(i.render), secrets)
 	program := g.Add("install gardenadm", do(i.installProgram), look)
-	runtime := g.Add("start the container runtime", flow.Do(i.diagnosed(diagnosis.Runtime, hoststep.Explained(i.startRuntime))).Unless(i.apiAnswers).Retry(unitWait, tryAgain), render, program)
+	unpack := g.Add("unpack the bundle", do(i.unpackBundle), look)
+	runtime := g.Add("start the container runtime", flow.Do(i.diagnosed(diagnosis.Runtime, hoststep.Explained(i.startRuntime))).Unless(i.apiAnswers).Retry(unitWait, tryAgain), render, program, unpack)
 	images := g.Add("import images", do(i.importImages).Retry(imageWait, tryAgain), runtime)
 	etcd := g.Add("make etcd's data directory", do(i.makeEtcdData), runtime)
 	kubelet := g.Add("give the kubelet its identity", do(i.identifyKubelet), render)
@@ -57,6 +59,7 @@ func (i *Init) diagnosed(scope diagnosis.Scope, wait func(context.Context) error
 func (i *Init) Finish() *flow.Graph {
 	g := flow.New("finish")
 	g.Add("forget the secrets on disk", flow.Do(i.forgetSecrets))
+	g.Add("forget the unpacked bundle", flow.Do(i.forgetBundle))
 	g.Add("make kubectl work for root", flow.Do(i.setUpShell))
 	return g
 }

@@ -81,7 +81,7 @@ func programs(t *testing.T, i *Init) map[string][]string {
 }
 
 // pack makes a small bundle that has what a node needs.
-func pack(t *testing.T, files map[string][]string) *bundle.Bundle {
+func pack(t *testing.T, files map[string][]string) *bundle.Origin {
 	t.Helper()
 	directory := filepath.Join(t.TempDir(), "bundle")
 	index, err := ocilayout.Write(directory, empty.Index)
@@ -107,7 +107,7 @@ func pack(t *testing.T, files map[string][]string) *bundle.Bundle {
 	for _, name := range hostImages() {
 		add(name, bundle.UseHost)
 	}
-	out, err := bundle.Open(directory, "amd64")
+	out, err := bundle.OpenOrigin(t.Context(), directory, bundle.Options{Architecture: "amd64"})
 	if err != nil {
 		t.Fatal(err)
 	}

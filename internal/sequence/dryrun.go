@@ -11,9 +11,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
-	"github.com/gardenadm/gardenadm/internal/model/manifest"
 	"github.com/gardenadm/gardenadm/internal/node/agent"
 	"github.com/gardenadm/gardenadm/internal/render/catalog"
 	"github.com/gardenadm/gardenadm/internal/secret"
@@ -35,10 +33,10 @@ func (i *Init) DryRun(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read cluster identity: %w", err)
 	}
-	if i.Cluster, err = cluster.New(manifest.Builtin(i.Machine.Network()), strings.TrimSpace(string(uid))); err != nil {
+	if err := i.makeCluster(strings.TrimSpace(string(uid))); err != nil {
 		return err
 	}
-	i.Node = i.Machine.Node(i.Cluster.ControlPlane)
+	i.Cluster = i.Cluster.WithoutPasswords()
 	specs, err := i.wantedSecrets()
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
 
 	"github.com/gardenadm/gardenadm/internal/bundle"
+	"github.com/gardenadm/gardenadm/internal/bundle/demand"
 	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/flow"
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
@@ -28,8 +29,13 @@ import (
 
 // Init is the story of the first control plane node: the inputs, and what one task leaves for the next.
 type Init struct {
-	Host   *host.Host
-	Bundle *bundle.Bundle
+	Host *host.Host
+	// Bundle has been checked, and nothing of it is on this machine yet.
+	Bundle *bundle.Origin
+	// Manifests are what the cluster is made of; nil stands for those that an earlier run kept, else for the built-in ones.
+	Manifests *manifest.Set
+	// Zone is the machine's zone; empty where the control plane's pool has at most one.
+	Zone string
 	// NodeIP is the machine's address in the cluster; the zero Addr lets the rules choose.
 	NodeIP netip.Addr
 	// SkipChecks names checks of the machine that are not made.
@@ -43,6 +49,7 @@ type Init struct {
 	Cluster *cluster.Cluster
 	Node    cluster.Node
 
+	files   *bundle.Bundle // the unpacked bundle
 	secrets secret.Set
 	config  *extensionsv1alpha1.OperatingSystemConfig
 	api     *kube.Client
@@ -55,7 +62,60 @@ func (i *Init) Unchanged() bool { return i.answered && i.api.Changes() == 0 }
 
 // check finds out what this machine is; nothing is changed.
 func (i *Init) check(ctx context.Context) (err error) {
-	i.Machine, err = hoststep.Check(ctx, i.Host, hoststep.CheckInput(manifest.Builtin(manifest.DefaultNodes()), i.NodeIP, i.SkipChecks))
+	if err := i.findManifests(ctx); err != nil {
+		return err
+	}
+	set := manifest.Builtin(manifest.DefaultNodes())
+	if i.Manifests != nil {
+		set = *i.Manifests
+	}
+	// What is wrong with manifests and bundle is told before anything about the machine: it is so on every machine.
+	wanted, err := cluster.New(set, "")
+	if err != nil {
+		return err
+	}
+	if err := i.bundleFits(wanted); err != nil {
+		return err
+	}
+	i.Machine, err = hoststep.Check(ctx, i.Host, hoststep.CheckInput(wanted, i.NodeIP, i.SkipChecks))
+	return err
+}
+
+// bundleFits refuses a bundle that lacks what the cluster needs: without a network it would be found out in the middle.
+func (i *Init) bundleFits(c *cluster.Cluster) error {
+	needed, err := demand.Images(c)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, image := range needed {
+		names = append(names, image.Name)
+	}
+	return i.Bundle.Fits(c.KubernetesVersion(), names)
+}
+
+// findManifests goes on with those of an earlier run when none are given.
+func (i *Init) findManifests(ctx context.Context) error {
+	if i.Manifests != nil {
+		return nil
+	}
+	kept, ok, err := hoststep.KeptManifests(ctx, i.Host)
+	if ok {
+		i.Manifests = &kept
+	}
+	return err
+}
+
+// makeCluster makes the cluster of the manifests; the built-in ones take the network of the machine's address.
+func (i *Init) makeCluster(uid string) (err error) {
+	if i.Manifests == nil {
+		set := manifest.Builtin(i.Machine.Network())
+		i.Manifests = &set
+	}
+	if i.Cluster, err = cluster.New(*i.Manifests, uid); err != nil {
+		return err
+	}
+	i.Node, err = i.Machine.Node(i.Cluster, i.Zone)
 	return err
 }
 
@@ -65,11 +125,12 @@ func (i *Init) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	i.Cluster, err = cluster.New(manifest.Builtin(i.Machine.Network()), uid)
-	if err == nil {
-		i.Node = i.Machine.Node(i.Cluster.ControlPlane)
-	}
-	return err
+	return i.makeCluster(uid)
+}
+
+// keepManifests makes a later run without manifests go on with the same ones.
+func (i *Init) keepManifests(ctx context.Context) error {
+	return hoststep.KeepManifests(ctx, i.Host, *i.Manifests)
 }
 
 // lookForAPI connects with the administrator's kubeconfig when an earlier run left one. A finished cluster, whose secrets are in its API,
@@ -84,6 +145,9 @@ func (i *Init) lookForAPI(ctx context.Context) error {
 	}
 	api, err := kube.New(raw)
 	if err != nil {
+		return flow.Permanent(err)
+	}
+	if err := hoststep.SameManifests(ctx, i.Host, *i.Manifests); err != nil {
 		return flow.Permanent(err)
 	}
 	notReady := api.Ready(ctx)
@@ -156,8 +220,14 @@ func (i *Init) startRuntime(ctx context.Context) error {
 	return i.settings().StartRuntime(ctx)
 }
 
+// unpackBundle puts the blobs of a bundle in one file where they can be read one by one; a killed run's are gone on with.
+func (i *Init) unpackBundle(ctx context.Context) (err error) {
+	i.files, err = i.Bundle.Unpack(ctx, layout.DirBundle)
+	return err
+}
+
 func (i *Init) importImages(ctx context.Context) error {
-	return hoststep.ImportImages(ctx, i.Host, i.Bundle)
+	return hoststep.ImportImages(ctx, i.Host, i.files)
 }
 
 func (i *Init) makeEtcdData(ctx context.Context) error {
@@ -173,7 +243,7 @@ func (i *Init) startNode(ctx context.Context) error {
 }
 
 func (i *Init) settings() hoststep.Settings {
-	return hoststep.Settings{Host: i.Host, Source: i.Bundle, Config: i.config, Facts: i.Machine.Facts, Node: i.Node}
+	return hoststep.Settings{Host: i.Host, Source: i.files, Config: i.config, Facts: i.Machine.Facts, Node: i.Node}
 }
 
 // waitAPI connects and waits until the API server is ready. The first time, only a certificate made here has any rights.
@@ -233,5 +303,10 @@ func (i *Init) Reconcile() *flow.Graph {
 }
 
 func (i *Init) forgetSecrets(ctx context.Context) error { return hoststep.ForgetSecrets(ctx, i.Host) }
+
+// forgetBundle removes what was unpacked: containerd has the images now, and the host its programs.
+func (i *Init) forgetBundle(ctx context.Context) error {
+	return i.Host.Files.Remove(ctx, layout.DirBundle)
+}
 
 func (i *Init) setUpShell(ctx context.Context) error { return hoststep.SetUpShell(ctx, i.Host) }

@@ -24,7 +24,7 @@ var bootFaults = map[string]struct{ spoil, args, code, mention string }{
 	"bundle without a blob":   {"rm $(ls -S /root/bundle/blobs/sha256/* | head -n 1)", "", "GA-1003", "is missing"},
 	"bundle cut short":        {"truncate -s -1 $(ls -S /root/bundle/blobs/sha256/* | head -n 1)", "", "GA-1003", "bytes instead of"},
 	"bundle with a wrong bit": {`f=$(ls -S /root/bundle/blobs/sha256/* | head -n 1); printf '\377' | dd of="$f" bs=1 seek=1000000 conv=notrunc status=none`, "", "GA-1003", "does not match its digest"},
-	"image missing":           {`sed -i 's/"dev.gardenadm.image.name":"kube-scheduler"/"dev.gardenadm.image.name":"kube-other"/; s#"dev.gardenadm.image.name": "kube-scheduler"#"dev.gardenadm.image.name": "kube-other"#' /root/bundle/index.json`, "", "GA-1003", `"kube-scheduler"`},
+	"image missing":           {`sed -i 's/"dev.gardenadm.image.name":"kube-scheduler"/"dev.gardenadm.image.name":"kube-other"/; s#"dev.gardenadm.image.name": "kube-scheduler"#"dev.gardenadm.image.name": "kube-other"#' /root/bundle/index.json`, "", "GA-1007", "it lacks kube-scheduler"},
 	"no such address":         {"true", "--node-ip 192.0.2.77", "GA-2006", "192.0.2.77"},
 	"another gardenadm":       {"setsid flock /run/gardenadm.lock sleep 600 & until ! flock -n /run/gardenadm.lock true; do sleep 0.1; done", "", "GA-2101", "lock"},
 	"bad secrets":             {"mkdir -p -m 700 /var/lib/gardenadm/secrets; echo garbage >/var/lib/gardenadm/secrets/ca.yaml", "", "GA-2104", "/var/lib/gardenadm/secrets/ca.yaml"},
@@ -78,7 +78,7 @@ func TestChaosFaults(t *testing.T) {
 	for i, name := range slices.Sorted(maps.Keys(bootFaults)) {
 		fault := bootFaults[name]
 		t.Run(name, func(t *testing.T) {
-			node := s.boot(fmt.Sprintf("fault-%d", i))
+			node := s.bootWith(fmt.Sprintf("fault-%d", i), s.product(".local/bundle"))
 			defer func() { check(t, node.Remove(s.ctx)) }()
 			node.run("bash", "-ec", fault.spoil)
 			results = append(results, node.initFails(t, name, fault.args, fault.code, fault.mention))
@@ -98,8 +98,7 @@ func TestChaosFaults(t *testing.T) {
 		check(t, node.Remove(s.ctx))
 	})
 	t.Run("bundle for another architecture", func(t *testing.T) {
-		node := s.boot("fault-arch")
-		check(t, node.Copy(s.ctx, s.foreignBundle(), "/root/bundle"))
+		node := s.bootWith("fault-arch", s.foreignBundle())
 		results = append(results, node.initFails(t, "bundle for another architecture", "", "GA-1003", "made for linux/arm64"))
 	})
 	t.Log(table(results))

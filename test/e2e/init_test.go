@@ -62,6 +62,7 @@ func TestInit(t *testing.T) {
 	// A process of the host reaches a Service although there is no default route.
 	node.run("timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/100.64.0.1/443")
 
+	node.importTestImage()
 	node.apply(workload)
 	s.eventually("workload is Ready", 2*time.Minute, func() error { return node.allPodsReady(systemPods + 3) })
 	node.clusterIsUsable()

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-
 	"github.com/gardenadm/gardenadm/test/machine"
 )
 
@@ -70,12 +68,18 @@ func (s *story) end(engine *machine.Engine, run machine.Run) {
 	}
 }
 
-// boot starts a bare machine and lays the binary and the bundle on it.
+// boot starts a bare machine and lays the binary and the bundle's file on it.
 func (s *story) boot(name string) *host {
+	s.Helper()
+	return s.bootWith(name, s.product(".local/bundle.tar.zst"))
+}
+
+// bootWith starts a bare machine with the binary and another bundle.
+func (s *story) bootWith(name, bundle string) *host {
 	s.Helper()
 	h := s.bootBare(name)
 	check(s, h.Copy(s.ctx, s.product("bin/gardenadm"), "/usr/local/bin/gardenadm"))
-	check(s, h.Copy(s.ctx, s.testBundle(), "/root/bundle"))
+	check(s, h.Copy(s.ctx, bundle, "/root/bundle"))
 	return h
 }
 
@@ -97,37 +101,26 @@ func (s *story) product(path string) string {
 	return full
 }
 
-// testBundle is the bundle with the image of the test workload beside: an air gap has no other way in.
-func (s *story) testBundle() string {
-	s.Helper()
-	extra := filepath.Join(s.root, ".local/testimage")
-	s.goRun("./hack/build", "testimage", "-o", extra)
-	out := filepath.Join(s.TempDir(), "bundle")
-	check(s, exec.CommandContext(s.ctx, "cp", "-a", "--reflink=auto", s.product(".local/bundle"), out).Run())
-	check(s, appendImages(layout.Path(out), layout.Path(extra)))
-	return out
+// importTestImage brings the image of the test workload to the node as a user's own images come into an air gap.
+func (h *host) importTestImage() {
+	h.story.Helper()
+	image := filepath.Join(h.story.root, ".local/testimage")
+	h.story.goRun("./hack/build", "testimage", "-o", image)
+	check(h.story, h.Copy(h.story.ctx, image, "/root/testimage"))
+	h.run("gardenadm", "bundle", "import", "/root/testimage")
 }
 
-// appendImages adds the images of one layout to another one, with their annotations.
-func appendImages(to, from layout.Path) error {
-	index, err := from.ImageIndex()
+// gardenadm runs the program on this computer and returns its stdout.
+func (s *story) gardenadm(args ...string) string {
+	s.Helper()
+	var problems strings.Builder
+	command := exec.CommandContext(s.ctx, s.product("bin/gardenadm"), args...)
+	command.Stderr = &problems
+	out, err := command.Output()
 	if err != nil {
-		return err
+		s.Fatalf("gardenadm %s: %v\n%s", strings.Join(args, " "), err, problems.String())
 	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return err
-	}
-	for _, descriptor := range manifest.Manifests {
-		image, err := index.Image(descriptor.Digest)
-		if err != nil {
-			return err
-		}
-		if err := to.AppendImage(image, layout.WithAnnotations(descriptor.Annotations)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return string(out)
 }
 
 func (s *story) goRun(args ...string) {

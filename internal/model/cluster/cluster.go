@@ -48,14 +48,6 @@ type Cluster struct {
 	Standalone Standalone
 }
 
-// Pool is a worker pool: machines that are configured alike.
-type Pool struct {
-	Name string
-	// ControlPlane: the pool's nodes run etcd and the API server.
-	ControlPlane bool
-	Worker       gardencore.Worker
-}
-
 // Standalone holds the four values that make one node complete by itself, until nodes can join:
 // with an endpoint proxy on every node and a gardenlet they all change.
 type Standalone struct {

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -13,119 +12,75 @@ import (
 )
 
 // New makes the cluster that the manifests describe. uid is the cluster's identity; a Shoot that brings status.uid keeps its own.
-// The manifests are copied and not changed.
+// The manifests are copied and not changed. The error is a fault of class usage and lists everything that is wrong with them
+// (manifest.Problems): fault.BadManifest, or the code that all problems share.
 func New(set manifest.Set, uid string) (*Cluster, error) {
-	if set.Shoot == nil || set.CloudProfile == nil || set.Project == nil {
-		return nil, errors.New("read manifests: a Shoot, a CloudProfile and a Project are needed")
+	if problems := missing(set); len(problems) > 0 {
+		return nil, refuse(problems)
 	}
-	shoot := set.Shoot.DeepCopy()
-	applyDefaults(shoot)
+	out := draft(set, uid)
+	if problems := out.validate(); len(problems) > 0 {
+		return nil, refuse(problems)
+	}
+	out.Warnings = append(out.warnings(), out.accessWarnings()...)
+	return out, nil
+}
+
+func missing(set manifest.Set) manifest.Problems {
+	var out manifest.Problems
+	for _, one := range []struct {
+		kind  string
+		there bool
+	}{
+		{"CloudProfile", set.CloudProfile != nil}, {"Project", set.Project != nil}, {"Shoot", set.Shoot != nil},
+	} {
+		if !one.there {
+			out = append(out, manifest.Problem{Object: one.kind, Message: "missing: a cluster needs exactly one"})
+		}
+	}
+	return out
+}
+
+// draft is the cluster as far as it can be made of manifests that nobody has checked.
+func draft(set manifest.Set, uid string) *Cluster {
+	shoot, profile, project := defaulted(set.Shoot), set.CloudProfile.DeepCopy(), set.Project.DeepCopy()
+	gardencore.SetObjectDefaults_CloudProfile(profile)
+	gardencore.SetObjectDefaults_Project(project)
 	if shoot.Status.UID == "" {
 		shoot.Status.UID = types.UID(uid)
 	}
 	if shoot.Status.TechnicalID == "" {
-		shoot.Status.TechnicalID = fmt.Sprintf("shoot--%s--%s", set.Project.Name, shoot.Name)
+		shoot.Status.TechnicalID = fmt.Sprintf("shoot--%s--%s", project.Name, shoot.Name)
 	}
 	out := &Cluster{
-		UID: string(shoot.Status.UID), Generation: 1, Shoot: shoot,
-		CloudProfile: set.CloudProfile.DeepCopy(), Project: set.Project.DeepCopy(), Manifests: set,
+		UID: string(shoot.Status.UID), Generation: 1,
+		Shoot: shoot, CloudProfile: profile, Project: project, Manifests: set,
 		Standalone: Standalone{
 			NodeAPIServer:       "127.0.0.1:" + strconv.Itoa(APIServerPort),
 			EndpointReconciler:  "lease",
 			InitApprovesServing: true,
 		},
 	}
-	if err := errors.Join(out.readNetworks(), out.readControlPlane(), out.check(), checkFields(shoot).ToAggregate(), out.readAccess().ToAggregate()); err != nil {
-		return nil, fmt.Errorf("read Shoot %s/%s: %w", shoot.Namespace, shoot.Name, err)
-	}
-	return out, nil
-}
-
-// applyDefaults sets ours before Gardener's, which would draw a random maintenance window.
-func applyDefaults(shoot *gardencore.Shoot) {
-	if shoot.Spec.Maintenance == nil {
-		shoot.Spec.Maintenance = &gardencore.Maintenance{}
-	}
-	if shoot.Spec.Maintenance.TimeWindow == nil {
-		shoot.Spec.Maintenance.TimeWindow = &gardencore.MaintenanceTimeWindow{Begin: "220000+0000", End: "230000+0000"}
-	}
-	gardencore.SetObjectDefaults_Shoot(shoot)
-}
-
-func (c *Cluster) readNetworks() error {
-	networking := c.Shoot.Spec.Networking
-	var errs []error
-	read := func(field string, value *string) []netip.Prefix {
-		if value == nil {
-			errs = append(errs, fmt.Errorf("spec.networking.%s: must be set", field))
-			return nil
-		}
-		prefix, err := netip.ParsePrefix(*value)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("spec.networking.%s: %q is not a network such as 10.0.0.0/16", field, *value))
-			return nil
-		}
-		if !prefix.Addr().Is4() {
-			errs = append(errs, fmt.Errorf("spec.networking.%s: %s: only IPv4 is supported", field, prefix))
-			return nil
-		}
-		return []netip.Prefix{prefix.Masked()}
-	}
-	c.Pods = read("pods", networking.Pods)
-	c.Services = read("services", networking.Services)
-	c.Nodes = read("nodes", networking.Nodes)
-	return errors.Join(append(errs, c.overlaps()...)...)
-}
-
-func (c *Cluster) overlaps() []error {
-	var errs []error
-	for _, pair := range []struct {
-		a, b        string
-		left, right []netip.Prefix
-	}{
-		{"pods", "services", c.Pods, c.Services},
-		{"pods", "nodes", c.Pods, c.Nodes},
-		{"services", "nodes", c.Services, c.Nodes},
-	} {
-		for _, left := range pair.left {
-			for _, right := range pair.right {
-				if left.Overlaps(right) {
-					errs = append(errs, fmt.Errorf("spec.networking: %s %s and %s %s overlap", pair.a, left, pair.b, right))
-				}
-			}
+	networking := shoot.Spec.Networking
+	out.Pods, out.Services, out.Nodes = networks(networking.Pods), networks(networking.Services), networks(networking.Nodes)
+	for _, worker := range shoot.Spec.Provider.Workers {
+		pool := Pool{Name: worker.Name, ControlPlane: worker.ControlPlane != nil, Worker: worker}
+		out.Pools = append(out.Pools, pool)
+		if pool.ControlPlane {
+			out.ControlPlane = pool
 		}
 	}
-	return errs
+	return out
 }
 
-func (c *Cluster) readControlPlane() error {
-	var found []gardencore.Worker
-	for _, worker := range c.Shoot.Spec.Provider.Workers {
-		if worker.ControlPlane != nil {
-			found = append(found, worker)
-		}
+// networks reads a network of the Shoot; what is none is left to validation.
+func networks(text *string) []netip.Prefix {
+	if text == nil {
+		return nil
 	}
-	if len(found) != 1 {
-		return fmt.Errorf("spec.provider.workers: exactly one pool must have controlPlane set, found %d", len(found))
+	prefix, err := netip.ParsePrefix(*text)
+	if err != nil {
+		return nil
 	}
-	for _, worker := range c.Shoot.Spec.Provider.Workers {
-		c.Pools = append(c.Pools, Pool{Name: worker.Name, ControlPlane: worker.ControlPlane != nil, Worker: worker})
-	}
-	c.ControlPlane = Pool{Name: found[0].Name, ControlPlane: true, Worker: found[0]}
-	return nil
-}
-
-// check refuses what this version cannot do; silence would be worse.
-func (c *Cluster) check() error {
-	var errs []error
-	if c.Shoot.Spec.DNS == nil || c.Shoot.Spec.DNS.Domain == nil || *c.Shoot.Spec.DNS.Domain == "" {
-		errs = append(errs, errors.New("spec.dns.domain: must be set"))
-	}
-	if network := c.Shoot.Spec.Networking.Type; network == nil || *network != NetworkFlannel {
-		errs = append(errs, fmt.Errorf("spec.networking.type: only %q is served without an extension", NetworkFlannel))
-	}
-	if got := c.KubernetesVersion(); got != manifest.KubernetesVersion {
-		errs = append(errs, fmt.Errorf("spec.kubernetes.version: %q is not supported, only %s", got, manifest.KubernetesVersion))
-	}
-	return errors.Join(errs...)
+	return []netip.Prefix{prefix.Masked()}
 }

@@ -6,8 +6,13 @@ import (
 	"testing"
 
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
 )
@@ -74,29 +79,128 @@ func TestNewKeepsShootUID(t *testing.T) {
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
-	for want, change := range map[string]func(*gardencore.Shoot){
-		"spec.networking.pods: must be set":                func(s *gardencore.Shoot) { s.Spec.Networking.Pods = nil },
-		`spec.networking.nodes: "x" is not a network`:      func(s *gardencore.Shoot) { s.Spec.Networking.Nodes = ptr.To("x") },
-		"spec.networking.services: fd00::/64: only IPv4":   func(s *gardencore.Shoot) { s.Spec.Networking.Services = ptr.To("fd00::/64") },
-		"pods 100.96.0.0/11 and services 100.96.4.0/22 ov": func(s *gardencore.Shoot) { s.Spec.Networking.Services = ptr.To("100.96.4.0/22") },
-		"exactly one pool must have controlPlane set, found 0": func(s *gardencore.Shoot) {
-			s.Spec.Provider.Workers[0].ControlPlane = nil
-		},
-		"spec.dns.domain: must be set":                     func(s *gardencore.Shoot) { s.Spec.DNS = nil },
-		`spec.networking.type: only "flannel"`:             func(s *gardencore.Shoot) { s.Spec.Networking.Type = ptr.To("calico") },
-		`spec.kubernetes.version: "1.20.0" is not support`: func(s *gardencore.Shoot) { s.Spec.Kubernetes.Version = "1.20.0" },
+// TestWarnings are rules 5-7 of contract shoot-api §3: a garden has them, we have not.
+func TestWarnings(t *testing.T) {
+	available := func(kind gardencore.FailureToleranceType) func(*gardencore.Shoot) {
+		return func(s *gardencore.Shoot) {
+			s.Spec.ControlPlane = &gardencore.ControlPlane{HighAvailability: &gardencore.HighAvailability{
+				FailureTolerance: gardencore.FailureTolerance{Type: kind},
+			}}
+			one := intstr.FromInt32(1)
+			s.Spec.Provider.Workers[0].MaxSurge, s.Spec.Provider.Workers[0].MaxUnavailable = &one, &one
+		}
+	}
+	nodes := func(number int32) func(*gardencore.Shoot) {
+		return func(s *gardencore.Shoot) {
+			s.Spec.Provider.Workers[0].Minimum, s.Spec.Provider.Workers[0].Maximum = number, number
+		}
+	}
+	const maximum, availability = "spec.provider.workers[0].maximum: ", "spec.controlPlane.highAvailability: "
+	for name, test := range map[string]struct {
+		changes []func(*gardencore.Shoot)
+		want    []string
+	}{
+		"one node":                          {nil, nil},
+		"5, 6: three nodes":                 {[]func(*gardencore.Shoot){nodes(3)}, []string{maximum, availability}},
+		"5: three nodes, highly available":  {[]func(*gardencore.Shoot){nodes(3), available("node")}, []string{maximum}},
+		"7: one node, highly available":     {[]func(*gardencore.Shoot){available("node")}, []string{availability}},
+		"7: zones, of which there are none": {[]func(*gardencore.Shoot){nodes(3), available("zone")}, []string{maximum, "spec.controlPlane.highAvailability.failureTolerance.type: "}},
 	} {
-		t.Run(want, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			set := manifest.Builtin(manifest.DefaultNodes())
-			change(set.Shoot)
-			_, err := cluster.New(set, "u")
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("got %v, want an error with %q", err, want)
+			for _, change := range test.changes {
+				change(set.Shoot)
+			}
+			got := create(t, set).Warnings
+			if len(got) != len(test.want) {
+				t.Fatalf("got %q, want %d", got, len(test.want))
+			}
+			for i, want := range test.want {
+				if !strings.HasPrefix(got[i], "this Shoot cannot be connected to Gardener up to 1.150: "+want) {
+					t.Errorf("got %q, want %q", got[i], want)
+				}
 			}
 		})
 	}
-	if _, err := cluster.New(manifest.Set{}, "u"); err == nil {
-		t.Error("an empty set must be refused")
+}
+
+func TestUnusedBindingsAreTold(t *testing.T) {
+	set := manifest.Builtin(manifest.DefaultNodes())
+	//lint:ignore SA1019 whoever still uses it must be told
+	set.SecretBinding = &gardencore.SecretBinding{ObjectMeta: metav1.ObjectMeta{Name: "account"}}
+	if got := create(t, set).Warnings; len(got) != 1 || !strings.Contains(got[0], "SecretBinding account is not used") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestZoneOfAMachine(t *testing.T) {
+	for _, test := range []struct {
+		zones       []string
+		asked, want string
+		refused     bool
+	}{
+		{nil, "", "", false},
+		{nil, "a", "", true},
+		{[]string{"a"}, "", "a", false},
+		{[]string{"a"}, "a", "a", false},
+		{[]string{"a"}, "b", "", true},
+		{[]string{"a", "b"}, "", "", true},
+		{[]string{"a", "b"}, "b", "b", false},
+		{[]string{"a", "b"}, "c", "", true},
+	} {
+		pool := cluster.Pool{Name: "p", Worker: gardencore.Worker{Zones: test.zones}}
+		got, err := pool.CheckZone(test.asked)
+		if got != test.want || (err != nil) != test.refused {
+			t.Errorf("%v, %q: got %q, %v", test.zones, test.asked, got, err)
+		}
+		if test.refused && fault.ClassOf(err) != fault.Usage {
+			t.Errorf("%v, %q: got %v, want a fault of class usage", test.zones, test.asked, err)
+		}
+	}
+}
+
+// TestPoolsOwnKubelet: a pool's settings replace the cluster's whole.
+func TestPoolsOwnKubelet(t *testing.T) {
+	set := manifest.Builtin(manifest.DefaultNodes())
+	set.Shoot.Spec.Kubernetes.Kubelet.FailSwapOn = ptr.To(false)
+	set.Shoot.Spec.Provider.Workers[0].Kubernetes = &gardencore.WorkerKubernetes{Version: ptr.To(manifest.KubernetesVersion)}
+	other := *set.Shoot.Spec.Provider.Workers[0].DeepCopy()
+	other.Name, other.ControlPlane = "other", nil
+	other.Kubernetes.Kubelet = &gardencore.KubeletConfig{MaxPods: ptr.To[int32](50)}
+	set.Shoot.Spec.Provider.Workers = append(set.Shoot.Spec.Provider.Workers, other)
+	c := create(t, set)
+	if len(c.Pools) != 2 || c.Pools[0].Name != c.ControlPlane.Name || c.Pools[1].ControlPlane {
+		t.Fatalf("got pools %+v", c.Pools)
+	}
+	if !c.AllowsSwap(c.ControlPlane) || c.AllowsSwap(c.Pools[1]) {
+		t.Error("swap must be allowed by the cluster's settings, and not by the pool's own")
+	}
+	if got := c.Kubelet(c.Pools[1]).MaxPods; ptr.Deref(got, 0) != 50 {
+		t.Errorf("got %v pods, want the pool's own 50", got)
+	}
+	if got := c.KubeletVersion(c.Pools[1]); got != manifest.KubernetesVersion {
+		t.Errorf("got kubelet %s", got)
+	}
+}
+
+func TestLookups(t *testing.T) {
+	set := manifest.Builtin(manifest.DefaultNodes())
+	all(named("shot", "Secret", "token"), named("settings", "ConfigMap", "plan"))(&set)
+	set.Secrets = []*corev1.Secret{
+		{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "token"}}, {ObjectMeta: metav1.ObjectMeta{Namespace: "garden", Name: "token"}},
+	}
+	set.ConfigMaps = []*corev1.ConfigMap{{ObjectMeta: metav1.ObjectMeta{Namespace: "garden", Name: "plan"}}}
+	c := create(t, set)
+	if got := c.Resource("shot"); got != runtime.Object(set.Secrets[1]) {
+		t.Errorf("got %v, want the Secret of the Shoot's namespace", got)
+	}
+	if got := c.Resource("settings"); got != runtime.Object(set.ConfigMaps[0]) {
+		t.Errorf("got %v, want the ConfigMap", got)
+	}
+	if got := c.Resource("token"); got != nil {
+		t.Errorf("got %v, want nil for a name that only the object has", got)
+	}
+	if c.Secret("plan") != nil || c.ConfigMap("plan") != set.ConfigMaps[0] || c.Secret("token") != set.Secrets[1] {
+		t.Error("objects are looked up by kind and name in the Shoot's namespace")
 	}
 }

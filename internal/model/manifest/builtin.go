@@ -13,7 +13,7 @@ import (
 const (
 	BuiltinName   = "local"
 	BuiltinDomain = "local.gardenadm.internal"
-	// KubernetesVersion is the version that upstream/ builds, the only supported one so far.
+	// KubernetesVersion is the version of a new cluster.
 	KubernetesVersion = "1.36.3"
 	// ProviderNone is the provider type of machines that nobody manages: gardenadm serves it without an extension.
 	ProviderNone    = "none"
@@ -22,6 +22,9 @@ const (
 	machineType     = "any"
 	machineImage    = "any"
 )
+
+// SupportedKubernetes lists the versions that a Shoot may have, oldest first: exactly those that upstream/ builds.
+func SupportedKubernetes() []string { return []string{KubernetesVersion} }
 
 // DefaultNodes is the node network of the built-in Shoot where the machine's own is not known.
 func DefaultNodes() netip.Prefix { return netip.MustParsePrefix("10.250.0.0/16") }

@@ -3,16 +3,13 @@
 package manifest
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
-
 	gardencorev1 "github.com/gardener/gardener/pkg/apis/core/v1"
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 	operatorv1alpha1 "github.com/gardener/gardener/pkg/apis/operator/v1alpha1"
 	securityv1alpha1 "github.com/gardener/gardener/pkg/apis/security/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/yaml"
+
+	configv1alpha1 "github.com/gardenadm/gardenadm/api/config/v1alpha1"
 )
 
 // Set is what describes one cluster (contract shoot-api §1). CloudProfile, Project and Shoot are required, the rest may be missing.
@@ -26,10 +23,12 @@ type Set struct {
 	Extensions              []*operatorv1alpha1.Extension
 	Secrets                 []*corev1.Secret
 	ConfigMaps              []*corev1.ConfigMap
-	SecretBinding           *gardencore.SecretBinding
-	CredentialsBinding      *securityv1alpha1.CredentialsBinding
-	WorkloadIdentities      []*securityv1alpha1.WorkloadIdentity
-	ShootState              *gardencore.ShootState
+	//lint:ignore SA1019 the contract has it, and gardens still hold some
+	SecretBinding      *gardencore.SecretBinding
+	CredentialsBinding *securityv1alpha1.CredentialsBinding
+	WorkloadIdentities []*securityv1alpha1.WorkloadIdentity
+	ShootState         *gardencore.ShootState
+	RegistryAccess     *configv1alpha1.RegistryAccess
 
 	// Origins says where objects were read from, by the pointers above; what was not read has none.
 	Origins map[any]Origin
@@ -53,36 +52,4 @@ func (s Set) ConfigMap(namespace, name string) *corev1.ConfigMap {
 		}
 	}
 	return nil
-}
-
-// Encode renders the set as multi-document YAML in a fixed order; what a server would fill in is left out.
-func Encode(set Set) ([]byte, error) {
-	var out bytes.Buffer
-	for i, object := range []any{set.CloudProfile, set.Project, set.Shoot} {
-		raw, err := encodeOne(object)
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			out.WriteString("---\n")
-		}
-		out.Write(raw)
-	}
-	return out.Bytes(), nil
-}
-
-func encodeOne(object any) ([]byte, error) {
-	raw, err := json.Marshal(object)
-	if err != nil {
-		return nil, fmt.Errorf("encode %T: %w", object, err)
-	}
-	var tree map[string]any
-	if err := json.Unmarshal(raw, &tree); err != nil {
-		return nil, fmt.Errorf("encode %T: %w", object, err)
-	}
-	delete(tree, "status")
-	if metadata, ok := tree["metadata"].(map[string]any); ok {
-		delete(metadata, "creationTimestamp")
-	}
-	return yaml.Marshal(tree)
 }

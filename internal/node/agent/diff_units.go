@@ -30,7 +30,7 @@ func (d *differ) gone() {
 				d.reload = true
 			}
 		}
-		d.removeDropInDir(unit, wanted)
+		d.removeDir(dropInDir(unit.Name), unit.Files, wanted)
 	}
 	for _, manifests := range []bool{true, false} {
 		for _, file := range d.owned.Files {
@@ -38,6 +38,9 @@ func (d *differ) gone() {
 				d.remove(file)
 			}
 		}
+	}
+	for _, directory := range (Owned{Files: d.owned.Files}).directories() {
+		d.removeDir(directory, d.owned.Files, wanted)
 	}
 }
 
@@ -68,16 +71,15 @@ func (d *differ) remove(path string) bool {
 	return true
 }
 
-// removeDropInDir plans to remove a drop-in directory in which nobody else's drop-ins stay.
-func (d *differ) removeDropInDir(unit OwnedUnit, wanted map[string]bool) {
-	directory := dropInDir(unit.Name)
-	names, ok := d.have.DropIns[directory]
+// removeDir plans to remove a directory of our files in which nobody else's stay.
+func (d *differ) removeDir(directory string, files []string, wanted map[string]bool) {
+	names, ok := d.have.Names[directory]
 	if !ok {
 		return
 	}
 	for _, name := range names {
 		file := path.Join(directory, name)
-		if !slices.Contains(unit.Files, file) {
+		if !slices.Contains(files, file) {
 			return
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"slices"
 	"strings"
 
 	"github.com/gardenadm/gardenadm/internal/node/host"
@@ -18,8 +16,8 @@ type Have struct {
 	Files map[string]host.FileInfo
 	// Units holds the state of every wanted or owned unit.
 	Units map[string]host.UnitState
-	// DropIns holds the names in the drop-in directories of owned units: only an empty one is removed.
-	DropIns map[string][]string
+	// Names holds the names in the directories that go with the last of our files: only an empty one is removed.
+	Names map[string][]string
 	// Digests are those of the wanted images.
 	Digests map[string]string
 	// Records are those of the files that were taken from images, by path.
@@ -32,7 +30,7 @@ type Have struct {
 // Observe looks at the host: at the files themselves, not at a note about them.
 // The second result is nil unless an Apply was interrupted.
 func (a *Agent) Observe(ctx context.Context, want Want) (Have, *Pending, error) {
-	have := Have{Files: map[string]host.FileInfo{}, Units: map[string]host.UnitState{}, DropIns: map[string][]string{}, Digests: map[string]string{}}
+	have := Have{Files: map[string]host.FileInfo{}, Units: map[string]host.UnitState{}, Names: map[string][]string{}, Digests: map[string]string{}}
 	pending, err := a.remembered(ctx, &have)
 	if err != nil {
 		return Have{}, nil, err
@@ -45,6 +43,9 @@ func (a *Agent) Observe(ctx context.Context, want Want) (Have, *Pending, error) 
 		return Have{}, nil, err
 	}
 	if err := a.observeUnits(ctx, &have, owned); err != nil {
+		return Have{}, nil, err
+	}
+	if err := a.observeNames(ctx, &have, owned); err != nil {
 		return Have{}, nil, err
 	}
 	for _, file := range want.Files {
@@ -102,11 +103,12 @@ func (a *Agent) observeUnits(ctx context.Context, have *Have, owned Owned) error
 			return err
 		}
 		have.Units[unit.Name] = state
+	}
+	return nil
+}
 
-		directory := dropInDir(unit.Name)
-		if !slices.ContainsFunc(unit.Files, func(file string) bool { return path.Dir(file) == directory }) {
-			continue
-		}
+func (a *Agent) observeNames(ctx context.Context, have *Have, owned Owned) error {
+	for _, directory := range owned.directories() {
 		names, err := a.host.Files.List(ctx, directory)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -114,7 +116,7 @@ func (a *Agent) observeUnits(ctx context.Context, have *Have, owned Owned) error
 		if err != nil {
 			return err
 		}
-		have.DropIns[directory] = names
+		have.Names[directory] = names
 	}
 	return nil
 }

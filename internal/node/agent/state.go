@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
@@ -91,6 +92,18 @@ func (o Owned) paths() []string {
 		paths = append(paths, unit.Files...)
 	}
 	return merge(paths, nil)
+}
+
+// directories returns those that go with the last of their files: drop-in directories, and those of registries, because an empty one
+// would still keep containerd from using its defaults for other registries.
+func (o Owned) directories() []string {
+	var directories []string
+	for _, file := range o.paths() {
+		if dir := path.Dir(file); path.Dir(dir) == layout.DirRegistryHosts || path.Dir(dir) == dirUnits {
+			directories = append(directories, dir)
+		}
+	}
+	return merge(directories, nil)
 }
 
 func merge(a, b []string) []string {

@@ -56,7 +56,11 @@ type File struct {
 // NewWant decodes an OperatingSystemConfig for the host with the given name: status.extensionUnits and
 // extensionFiles are merged into spec, local comes on top, files for other hosts are left out.
 func NewWant(osc *extensionsv1alpha1.OperatingSystemConfig, local Local, hostName string) (Want, error) {
-	files := mergeFiles(hostName, osc.Spec.Files, osc.Status.ExtensionFiles, local.Files)
+	registries, err := registryFiles(osc.Spec.CRIConfig)
+	if err != nil {
+		return Want{}, fmt.Errorf("read OperatingSystemConfig %q: %w", osc.Name, err)
+	}
+	files := mergeFiles(hostName, registries, osc.Spec.Files, osc.Status.ExtensionFiles, local.Files)
 	units := mergeUnits(osc.Spec.Units, osc.Status.ExtensionUnits, amendments(osc, local.Units))
 
 	var want Want
@@ -75,7 +79,6 @@ func NewWant(osc *extensionsv1alpha1.OperatingSystemConfig, local Local, hostNam
 		return Want{}, fmt.Errorf("read OperatingSystemConfig %q: %w", osc.Name, err)
 	}
 
-	var err error
 	if want.Directories, err = podDirectories(want.Files); err != nil {
 		return Want{}, fmt.Errorf("read OperatingSystemConfig %q: %w", osc.Name, err)
 	}

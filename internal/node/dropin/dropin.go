@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
@@ -86,7 +87,11 @@ func oomDropIns(facts host.Facts) []extensionsv1alpha1.DropIn {
 	return []extensionsv1alpha1.DropIn{{Name: dropInOOM, Content: "[Service]\nOOMScoreAdjust=-999\n"}}
 }
 
-// kubeletArgs names the node and its address, which kubelet must not guess. Quotes let a shell read the file too.
+// kubeletArgs names the node and its address, which kubelet must not guess, and its zone. Quotes let a shell read the file too.
 func kubeletArgs(node cluster.Node) string {
-	return fmt.Sprintf("KUBELET_EXTRA_ARGS=\"--node-ip=%s --hostname-override=%s\"\n", node.IP(), node.Name)
+	zone := ""
+	if node.Zone != "" {
+		zone = fmt.Sprintf(" --node-labels=%s=%s", corev1.LabelTopologyZone, node.Zone)
+	}
+	return fmt.Sprintf("KUBELET_EXTRA_ARGS=\"--node-ip=%s --hostname-override=%s%s\"\n", node.IP(), node.Name, zone)
 }

@@ -46,6 +46,17 @@ func TestCompute(t *testing.T) {
 	}
 }
 
+func TestZoneIsALabelOfTheNode(t *testing.T) {
+	for zone, want := range map[string]string{
+		"":  `KUBELET_EXTRA_ARGS="--node-ip=192.0.2.10 --hostname-override=node-0"`,
+		"a": `KUBELET_EXTRA_ARGS="--node-ip=192.0.2.10 --hostname-override=node-0 --node-labels=topology.kubernetes.io/zone=a"`,
+	} {
+		if got := kubeletArgs(cluster.Node{Name: "node-0", Addresses: addrs("192.0.2.10"), Zone: zone}); got != want+"\n" {
+			t.Errorf("zone %q: got %s, want %s", zone, got, want)
+		}
+	}
+}
+
 func describe(local agent.Local) string {
 	var out strings.Builder
 	for _, file := range local.Files {

@@ -67,7 +67,7 @@ func checkCgroups(ctx context.Context, s subject) (string, []Finding, error) {
 	return fmt.Sprintf("version %d", s.facts.CgroupVersion), findings, nil
 }
 
-// checkSwap: kubelet's failSwapOn is on unless the Shoot says otherwise.
+// checkSwap: the kubelet's failSwapOn is on unless the Shoot says otherwise.
 func checkSwap(ctx context.Context, s subject) (string, []Finding, error) {
 	raw, err := s.Files.Read(ctx, "/proc/swaps")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -84,6 +84,9 @@ func checkSwap(ctx context.Context, s subject) (string, []Finding, error) {
 	}
 	if len(swaps) == 0 {
 		return "off", nil, nil
+	}
+	if s.SwapAllowed {
+		return "on, and the Shoot allows it", nil, nil
 	}
 	return "", []Finding{fail(fault.New(fault.SwapOn, "swap is on: %s; kubelet would not start", strings.Join(swaps, ", ")))}, nil
 }

@@ -49,6 +49,8 @@ type Input struct {
 	NodeIP netip.Addr
 	// Networks are those that the cluster makes: pods and services.
 	Networks []Network
+	// SwapAllowed: the kubelet will start with swap on (failSwapOn: false).
+	SwapAllowed bool
 	// NotBefore is a time that has surely passed, for example that of the program's build.
 	NotBefore time.Time
 	// SyncTest is how long the disk is measured.

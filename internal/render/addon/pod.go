@@ -2,9 +2,13 @@ package addon
 
 import (
 	"maps"
+	"slices"
 
+	"github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
 )
 
 // NodeCritical adds to a pod's labels that its node is not ready for workload without it.
@@ -12,6 +16,33 @@ import (
 func NodeCritical(labels map[string]string) map[string]string {
 	out := maps.Clone(labels)
 	out["node.gardener.cloud/critical-component"] = "true"
+	return out
+}
+
+// SystemNodes selects the nodes of pools that allow system components (contract node-agent-and-osc §3.1 node labels).
+func SystemNodes() map[string]string {
+	return map[string]string{constants.LabelWorkerPoolSystemComponents: "true"}
+}
+
+// SystemTolerations let a system component onto control plane nodes, onto nodes that are not ready for workload yet, and onto those
+// of pools that allow system components, whatever their taints.
+func SystemTolerations(c *cluster.Cluster) []corev1.Toleration {
+	out := []corev1.Toleration{
+		{Key: "node-role.kubernetes.io/control-plane", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+		{Key: constants.TaintNodeCriticalComponentsNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+		{Key: "CriticalAddonsOnly", Operator: corev1.TolerationOpExists},
+	}
+	for _, pool := range c.Pools {
+		if system := pool.Worker.SystemComponents; system != nil && !system.Allow {
+			continue
+		}
+		for _, taint := range pool.Worker.Taints {
+			toleration := corev1.Toleration{Key: taint.Key, Operator: corev1.TolerationOpEqual, Value: taint.Value, Effect: taint.Effect}
+			if !slices.Contains(out, toleration) {
+				out = append(out, toleration)
+			}
+		}
+	}
 	return out
 }
 

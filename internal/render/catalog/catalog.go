@@ -3,6 +3,7 @@
 package catalog
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
@@ -42,6 +43,18 @@ func Wanted(c *cluster.Cluster) []component.Component {
 		}
 	}
 	return out
+}
+
+// Check refuses what the user's manifests refer to and a component could not use, before anything is changed.
+// The error lists everything; its faults are of class usage.
+func Check(c *cluster.Cluster) error {
+	var errs []error
+	for _, part := range Wanted(c) {
+		if part.Check != nil {
+			errs = append(errs, part.Check(c))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Secrets lists what the components read and the authorities that sign it, sorted by key.

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 	"k8s.io/utils/ptr"
 
 	"github.com/gardenadm/gardenadm/internal/golden"
@@ -107,9 +106,8 @@ func TestEverySignerIsListed(t *testing.T) {
 }
 
 func TestUnwantedComponentsLeaveNothing(t *testing.T) {
-	c := componenttest.Cluster(t, func(shoot *gardencore.Shoot) {
-		shoot.Spec.Kubernetes.KubeProxy.Enabled = ptr.To(false)
-	})
+	c := componenttest.Cluster(t)
+	c.Shoot.Spec.Kubernetes.KubeProxy.Enabled = ptr.To(false)
 	if images := Images(c); slices.Contains(images, "kube-proxy") {
 		t.Errorf("images %v hold kube-proxy", images)
 	}
@@ -120,6 +118,21 @@ func TestUnwantedComponentsLeaveNothing(t *testing.T) {
 	for _, object := range objects {
 		if object.GetName() == "kube-proxy" {
 			t.Errorf("%T kube-proxy is rendered", object)
+		}
+	}
+}
+
+func TestCheckListsAllThatIsWrong(t *testing.T) {
+	c := componenttest.MostFields(t)
+	if err := Check(c); err != nil {
+		t.Error(err)
+	}
+	c.ConfigMap("audit").Data = nil
+	c.ConfigMap("authorization").Data = nil
+	err := Check(c)
+	for _, want := range []string{"auditConfig.auditPolicy.configMapRef", "structuredAuthorization.configMapName"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error that names %s", err, want)
 		}
 	}
 }

@@ -25,6 +25,9 @@ type Component struct {
 	Images []string
 	// Wanted says whether this cluster has the component; nil means always.
 	Wanted func(*cluster.Cluster) bool
+	// Check refuses what the user's manifests refer to and the component could not use; nil for nothing. It needs no secrets,
+	// so that it can be told before anything is changed. The error is a fault of class usage.
+	Check func(*cluster.Cluster) error
 	// Secrets declares what the component reads, for the cluster and for each given control plane node; nil for none.
 	Secrets func(*cluster.Cluster, []cluster.Node) []secret.Spec
 	// Objects are the component's objects in the cluster, in the order in which they are applied; nil for none.

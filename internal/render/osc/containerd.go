@@ -2,6 +2,7 @@ package osc
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gardenadm/gardenadm/internal/model/image"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
@@ -107,10 +108,15 @@ func containerd(in Input) ([]unit, []file, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	dropIns, environment := environment(in.Cluster, in.Pool)
+	for _, file := range environment {
+		paths = append(paths, file.Path)
+	}
 	return []unit{{
 		Name:      layout.UnitContainerd,
 		Enable:    new(true),
 		Content:   new(fmt.Sprintf(containerdUnit, layout.DirBin)),
+		DropIns:   dropIns,
 		FilePaths: paths,
-	}}, append(files, config), nil
+	}}, slices.Concat(files, []file{config}, environment), nil
 }

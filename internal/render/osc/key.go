@@ -22,7 +22,7 @@ func Key(c *cluster.Cluster, pool cluster.Pool) (string, error) {
 		(*strategy == gardencore.AutoInPlaceUpdate || *strategy == gardencore.ManualInPlaceUpdate) {
 		return keyPrefix + pool.Name, nil
 	}
-	parsed, err := utilversion.ParseGeneric(version(c, pool))
+	parsed, err := utilversion.ParseGeneric(c.KubeletVersion(pool))
 	if err != nil {
 		return "", fmt.Errorf("read Kubernetes version of pool %s: %w", pool.Name, err)
 	}
@@ -32,7 +32,7 @@ func Key(c *cluster.Cluster, pool cluster.Pool) (string, error) {
 	if ownsDNSAddress(c.Shoot, parsed) {
 		data = append(data, "node-local-dns")
 	}
-	data = append(data, reservations(wishes(c, pool))...)
+	data = append(data, reservations(c.Kubelet(pool))...)
 
 	var all strings.Builder
 	for _, datum := range data {
@@ -94,7 +94,7 @@ func nodeLocalDNS(shoot *gardencore.Shoot) bool {
 	return components != nil && components.NodeLocalDNS != nil && components.NodeLocalDNS.Enabled
 }
 
-func reservations(kubelet *gardencore.KubeletConfig) []string {
+func reservations(kubelet gardencore.KubeletConfig) []string {
 	var out []string
 	if reserved := kubelet.KubeReserved; reserved != nil {
 		out = append(out, strings.Join([]string{

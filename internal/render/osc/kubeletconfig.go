@@ -75,12 +75,12 @@ func kubeletConfiguration(c *cluster.Cluster, pool cluster.Pool) *kubeletv1beta1
 		period := seconds(10)
 		out.CrashLoopBackOff.MaxContainerRestartPeriod = &period
 	}
-	merge(out, wishes(c, pool))
+	merge(out, c.Kubelet(pool))
 	return out
 }
 
 // merge sets what the user wishes over our defaults.
-func merge(out *kubeletv1beta1.KubeletConfiguration, user *gardencore.KubeletConfig) {
+func merge(out *kubeletv1beta1.KubeletConfiguration, user gardencore.KubeletConfig) {
 	out.FeatureGates = user.FeatureGates
 	out.CPUCFSQuota = user.CPUCFSQuota
 	out.PodPidsLimit = user.PodPIDsLimit
@@ -116,7 +116,7 @@ func merge(out *kubeletv1beta1.KubeletConfiguration, user *gardencore.KubeletCon
 	mergeResources(out, user)
 }
 
-func mergeResources(out *kubeletv1beta1.KubeletConfiguration, user *gardencore.KubeletConfig) {
+func mergeResources(out *kubeletv1beta1.KubeletConfiguration, user gardencore.KubeletConfig) {
 	if hard := user.EvictionHard; hard != nil {
 		set(out.EvictionHard, signals(hard.MemoryAvailable, hard.ImageFSAvailable, hard.ImageFSInodesFree, hard.NodeFSAvailable, hard.NodeFSInodesFree))
 	}

@@ -54,7 +54,7 @@ func nodeLabels(c *cluster.Cluster, pool cluster.Pool) ([]string, error) {
 	}
 
 	delete(labels, constants.LabelWorkerKubernetesVersion)
-	out := []string{constants.LabelWorkerKubernetesVersion + "=" + version(c, pool)}
+	out := []string{constants.LabelWorkerKubernetesVersion + "=" + c.KubeletVersion(pool)}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		if maySet(key) {
 			out = append(out, key+"="+labels[key])

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 	"github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,6 +46,7 @@ func topics() []topic {
 		{name: "kernel", build: kernel},
 		{name: "journald", build: journald},
 		{name: "containerd", build: containerd},
+		{name: "registries", build: registries},
 		{name: "network", build: network},
 		{name: "kubelet", secrets: kubeletSecrets, build: kubelet},
 		{name: "admin", secrets: adminSecrets, build: admin},
@@ -140,23 +140,4 @@ func skeleton(in Input) (*extensionsv1alpha1.OperatingSystemConfig, error) {
 		out.Spec.ProviderConfig = machine.ProviderConfig
 	}
 	return out, nil
-}
-
-// version is the Kubernetes version of the pool's kubelets.
-func version(c *cluster.Cluster, pool cluster.Pool) string {
-	if own := pool.Worker.Kubernetes; own != nil && own.Version != nil {
-		return *own.Version
-	}
-	return c.KubernetesVersion()
-}
-
-// wishes are the user's kubelet settings. A pool's own replace the cluster's whole, as in Gardener. Never nil.
-func wishes(c *cluster.Cluster, pool cluster.Pool) *gardencore.KubeletConfig {
-	if own := pool.Worker.Kubernetes; own != nil && own.Kubelet != nil {
-		return own.Kubelet
-	}
-	if common := c.Shoot.Spec.Kubernetes.Kubelet; common != nil {
-		return common
-	}
-	return &gardencore.KubeletConfig{}
 }

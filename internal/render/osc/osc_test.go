@@ -281,20 +281,24 @@ func unit(t *testing.T, full *extensionsv1alpha1.OperatingSystemConfig, name str
 func content(t *testing.T, full *extensionsv1alpha1.OperatingSystemConfig, path string) []byte {
 	t.Helper()
 	for _, file := range full.Spec.Files {
-		if file.Path != path {
-			continue
+		if file.Path == path {
+			return contentOf(t, file)
 		}
-		if file.Content.Inline.Encoding == "" {
-			return []byte(file.Content.Inline.Data)
-		}
-		out, err := base64.StdEncoding.DecodeString(file.Content.Inline.Data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
 	}
 	t.Fatalf("no file %s", path)
 	return nil
+}
+
+func contentOf(t *testing.T, file extensionsv1alpha1.File) []byte {
+	t.Helper()
+	if file.Content.Inline.Encoding == "" {
+		return []byte(file.Content.Inline.Data)
+	}
+	out, err := base64.StdEncoding.DecodeString(file.Content.Inline.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func kubeletConfig(t *testing.T, full *extensionsv1alpha1.OperatingSystemConfig) kubeletv1beta1.KubeletConfiguration {

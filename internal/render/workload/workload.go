@@ -3,6 +3,7 @@
 package workload
 
 import (
+	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -29,6 +30,8 @@ type Program struct {
 	Probe   Probe
 	// CPU and Memory are requests. There are no limits: a control plane that is throttled or killed helps nobody.
 	CPU, Memory string
+	// AtLeast raises requests that are lower.
+	AtLeast corev1.ResourceList
 }
 
 // Deployment makes a workload without data. It has no replicas: the pods are static, the object is there
@@ -100,15 +103,23 @@ func (p Program) labels() map[string]string {
 	return out
 }
 
+func (p Program) requests() corev1.ResourceList {
+	out := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(p.CPU), corev1.ResourceMemory: resource.MustParse(p.Memory)}
+	for name, least := range p.AtLeast {
+		if have, ok := out[name]; !ok || have.Cmp(least) < 0 {
+			out[name] = least
+		}
+	}
+	return out
+}
+
 func (p Program) template() corev1.PodTemplateSpec {
 	container := corev1.Container{
 		Name:            p.Name,
 		Image:           p.Image,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Command:         p.Command,
-		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
-			corev1.ResourceCPU: resource.MustParse(p.CPU), corev1.ResourceMemory: resource.MustParse(p.Memory),
-		}},
+		Resources:       corev1.ResourceRequirements{Requests: p.requests()},
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: ptr.To(false),
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
@@ -136,6 +147,14 @@ func (p Program) template() corev1.PodTemplateSpec {
 			SecurityContext:              podSecurity(),
 		},
 	}
+}
+
+// MinAllowed is what a Shoot's autoscaling says: no autoscaler resizes a static pod, so the least that it may have is what it requests.
+func MinAllowed(autoscaling *gardencore.ControlPlaneAutoscaling) corev1.ResourceList {
+	if autoscaling == nil {
+		return nil
+	}
+	return autoscaling.MinAllowed
 }
 
 // podSecurity: static pods run as a user that exists on no host and read their files through group 0 (layout.UID).

@@ -68,7 +68,7 @@ func (in Input) keepSecrets(ctx context.Context) error {
 }
 
 func (in Input) labelNode(ctx context.Context) error {
-	return apistep.LabelControlPlane(ctx, in.API, in.Node)
+	return apistep.LabelControlPlane(ctx, in.API, in.Cluster.ControlPlane, in.Node)
 }
 
 func (in Input) approveServing(ctx context.Context) error {

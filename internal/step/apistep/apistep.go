@@ -4,6 +4,7 @@ package apistep
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -48,12 +49,19 @@ func Apply(ctx context.Context, api *kube.Client, objects []component.Object) er
 	return nil
 }
 
-// LabelControlPlane gives the node the role that a kubelet may not give itself.
-func LabelControlPlane(ctx context.Context, api *kube.Client, node cluster.Node) error {
-	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"node-role.kubernetes.io/control-plane":""}}}`))
+// LabelControlPlane gives the node what a kubelet cannot: its role, and the annotations of its pool.
+func LabelControlPlane(ctx context.Context, api *kube.Client, pool cluster.Pool, node cluster.Node) error {
+	metadata := map[string]any{"labels": map[string]string{"node-role.kubernetes.io/control-plane": ""}}
+	if len(pool.Worker.Annotations) > 0 { // null would take all annotations away
+		metadata["annotations"] = pool.Worker.Annotations
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": metadata})
+	if err != nil {
+		return fmt.Errorf("label Node %s: %w", node.Name, err)
+	}
 	object := &corev1.Node{}
 	object.Name = node.Name
-	if err := api.Patch(ctx, object, patch); err != nil {
+	if err := api.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch)); err != nil {
 		return fmt.Errorf("label Node %s: %w", node.Name, err)
 	}
 	return nil

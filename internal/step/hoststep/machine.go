@@ -11,15 +11,13 @@ import (
 	"io/fs"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
-
-	"k8s.io/utils/ptr"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
-	"github.com/gardenadm/gardenadm/internal/model/manifest"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/preflight"
 )
@@ -35,11 +33,16 @@ type Machine struct {
 // Network is the network of the machine's address.
 func (m Machine) Network() netip.Prefix { return m.Address.Prefix.Masked() }
 
-// Node is the machine as renderers see it.
-func (m Machine) Node(pool cluster.Pool) cluster.Node {
-	zone := ""
-	if zones := pool.Worker.Zones; len(zones) > 0 {
-		zone = zones[0]
+// Node is the machine as renderers see it, as a node of the control plane. zone is what was asked for; empty takes the pool's only one.
+func (m Machine) Node(c *cluster.Cluster, zone string) (cluster.Node, error) {
+	pool := c.ControlPlane
+	zone, err := pool.CheckZone(zone)
+	if err != nil {
+		return cluster.Node{}, err
+	}
+	if ip := m.Address.IP(); !slices.ContainsFunc(c.Nodes, func(network netip.Prefix) bool { return network.Contains(ip) }) {
+		return cluster.Node{}, fault.New(fault.NodeAddress, "this machine's address %s is not in the Shoot's network of nodes, %s", ip, cluster.Join(c.Nodes)).
+			Mend("name an address of that network with --node-ip, or mend spec.networking.nodes")
 	}
 	return cluster.Node{
 		Name:         strings.ToLower(m.Facts.HostName),
@@ -47,26 +50,21 @@ func (m Machine) Node(pool cluster.Pool) cluster.Node {
 		Zone:         zone,
 		Pool:         pool.Name,
 		Architecture: m.Facts.Architecture,
-	}
+	}, nil
 }
 
 // initSyncTest is how long init measures the disk: enough to warn of a slow one without making a fast one wait.
 const initSyncTest = 200 * time.Millisecond
 
-// CheckInput is what init's checks are to know of the cluster that the manifests describe.
-func CheckInput(set manifest.Set, wanted netip.Addr, skip []string) preflight.Input {
-	in := preflight.Input{NodeIP: wanted, Skip: skip, SyncTest: initSyncTest, NotBefore: built()}
-	networking := set.Shoot.Spec.Networking
-	if networking == nil {
-		return in // validation tells that it is missing
-	}
+// CheckInput is what the checks of the cluster's first machine are to know of it.
+func CheckInput(c *cluster.Cluster, wanted netip.Addr, skip []string) preflight.Input {
+	in := preflight.Input{NodeIP: wanted, Skip: skip, SyncTest: initSyncTest, NotBefore: built(), SwapAllowed: c.AllowsSwap(c.ControlPlane)}
 	for _, one := range []struct {
-		name  string
-		value *string
-	}{{"pods", networking.Pods}, {"services", networking.Services}} {
-		// What is not a network is told by validation too.
-		if prefix, err := netip.ParsePrefix(ptr.Deref(one.value, "")); err == nil {
-			in.Networks = append(in.Networks, preflight.Network{Name: one.name, Prefix: prefix.Masked()})
+		name     string
+		prefixes []netip.Prefix
+	}{{"pods", c.Pods}, {"services", c.Services}} {
+		for _, prefix := range one.prefixes {
+			in.Networks = append(in.Networks, preflight.Network{Name: one.name, Prefix: prefix})
 		}
 	}
 	return in

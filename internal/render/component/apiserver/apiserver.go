@@ -33,8 +33,12 @@ const (
 	dirEncryption     = "/etc/kubernetes/etcd-encryption-secret"
 	dirAuditPolicy    = "/etc/kubernetes/audit"
 	dirAuthentication = "/etc/kubernetes/structured/authentication"
+	dirAuthorization  = "/etc/kubernetes/structured/authorization"
 	dirAdmission      = "/etc/kubernetes/admission"
 	dirAuditLog       = "/var/log/kube-apiserver"
+
+	dirAuthorizationKubeconfigs = "/etc/kubernetes/structured/authorization-kubeconfigs"
+	dirAdmissionKubeconfigs     = "/etc/kubernetes/admission-kubeconfigs"
 )
 
 // New returns kube-apiserver.
@@ -44,13 +48,14 @@ func New() component.Component {
 		Images:  []string{image.KubeAPIServer},
 		Secrets: secrets,
 		Host:    host,
+		Check: func(c *cluster.Cluster) error {
+			_, err := shootFiles(c)
+			return err
+		},
 	}
 }
 
 func host(in component.Input, node cluster.Node) (staticpod.Workload, error) {
-	if err := check(settings(in.Cluster)); err != nil {
-		return staticpod.Workload{}, fmt.Errorf("render kube-apiserver: %w", err)
-	}
 	ref, err := in.Images.Reference(image.KubeAPIServer)
 	if err != nil {
 		return staticpod.Workload{}, fmt.Errorf("render kube-apiserver: %w", err)
@@ -74,8 +79,9 @@ func host(in component.Input, node cluster.Node) (staticpod.Workload, error) {
 			// Alive without etcd: restarting the API server does not heal etcd, it only loses the caches.
 			Scheme: corev1.URISchemeHTTPS, Port: cluster.APIServerPort, Live: "/livez?exclude=etcd", Ready: "/readyz",
 		},
-		CPU:    "150m",
-		Memory: "300Mi",
+		CPU:     "150m",
+		Memory:  "300Mi",
+		AtLeast: workload.MinAllowed(settings(in.Cluster).Autoscaling),
 	}), nil
 }
 

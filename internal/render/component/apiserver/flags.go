@@ -6,7 +6,9 @@ import (
 	"path"
 	"strconv"
 
+	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
@@ -18,7 +20,7 @@ import (
 func flags(c *cluster.Cluster, node cluster.Node) []string {
 	out := []string{
 		"--allow-privileged=true",
-		"--authorization-mode=Node,RBAC",
+		authorizationFlag(settings(c)),
 		"--authentication-config=" + path.Join(dirAuthentication, fileAuthentication),
 		"--enable-bootstrap-token-auth=true",
 		"--encryption-provider-config=" + path.Join(dirEncryption, fileEncryption),
@@ -97,23 +99,24 @@ func auditFlags() []string {
 }
 
 func serviceAccountFlags(c *cluster.Cluster) []string {
-	issuer := "https://" + c.APIDomain()
 	var out []string
+	for _, issuer := range issuers(c) {
+		out = append(out, "--service-account-issuer="+issuer)
+	}
 	if config := settings(c).ServiceAccountConfig; config != nil {
-		if config.Issuer != nil {
-			issuer = *config.Issuer
-		}
-		for _, accepted := range config.AcceptedIssuers {
-			out = append(out, "--service-account-issuer="+accepted)
-		}
 		out = append(out, workload.Optional("service-account-extend-token-expiration", config.ExtendTokenExpiration)...)
 		if config.MaxTokenExpiration != nil {
 			out = append(out, fmt.Sprintf("--service-account-max-token-expiration=%s", config.MaxTokenExpiration.Duration))
 		}
 	}
-	// The first issuer is the one that signs; the others are only accepted.
-	return append([]string{"--service-account-issuer=" + issuer}, append(out,
+	return append(out,
 		"--service-account-key-file="+path.Join(dirServiceAccount, secret.DataSigningPub),
 		"--service-account-signing-key-file="+path.Join(dirServiceAccount, secret.DataSigningKey),
-	)...)
+	)
+}
+
+// issuers of service account tokens: the first one signs, the others are only accepted.
+func issuers(c *cluster.Cluster) []string {
+	config := ptr.Deref(settings(c).ServiceAccountConfig, gardencore.ServiceAccountConfig{})
+	return append([]string{ptr.Deref(config.Issuer, "https://"+c.APIDomain())}, config.AcceptedIssuers...)
 }

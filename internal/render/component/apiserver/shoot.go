@@ -1,7 +1,6 @@
 package apiserver
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,29 +15,6 @@ import (
 // settings returns the Shoot's spec.kubernetes.kubeAPIServer, empty when there is none (contract shoot-api §2).
 func settings(c *cluster.Cluster) gardencore.KubeAPIServerConfig {
 	return ptr.Deref(c.Shoot.Spec.Kubernetes.KubeAPIServer, gardencore.KubeAPIServerConfig{})
-}
-
-// check refuses what refers to objects of a garden: an API server without the wished authorization would be worse than none.
-func check(config gardencore.KubeAPIServerConfig) error {
-	var errs []error
-	refuse := func(field string) {
-		errs = append(errs, fmt.Errorf("spec.kubernetes.kubeAPIServer.%s: not supported yet", field))
-	}
-	if config.AuditConfig != nil && config.AuditConfig.AuditPolicy != nil && config.AuditConfig.AuditPolicy.ConfigMapRef != nil {
-		refuse("auditConfig.auditPolicy.configMapRef")
-	}
-	if config.StructuredAuthentication != nil {
-		refuse("structuredAuthentication")
-	}
-	if config.StructuredAuthorization != nil {
-		refuse("structuredAuthorization")
-	}
-	for _, plugin := range config.AdmissionPlugins {
-		if plugin.KubeconfigSecretName != nil {
-			refuse("admissionPlugins[" + plugin.Name + "].kubeconfigSecretName")
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // shootFlags are the settings that have a flag of their own.
@@ -94,36 +70,4 @@ func watchCacheFlags(config gardencore.KubeAPIServerConfig) []string {
 		sizes = append(sizes, fmt.Sprintf("%s#%d", resource, size.CacheSize))
 	}
 	return []string{"--watch-cache-sizes=" + strings.Join(sizes, ",")}
-}
-
-// admissionFlags: NodeRestriction on top of Kubernetes' own defaults, then what the Shoot says.
-func admissionFlags(config gardencore.KubeAPIServerConfig) []string {
-	enabled, disabled := []string{"NodeRestriction"}, []string(nil)
-	for _, plugin := range config.AdmissionPlugins {
-		switch {
-		case ptr.Deref(plugin.Disabled, false):
-			disabled = append(disabled, plugin.Name)
-		case !slices.Contains(enabled, plugin.Name):
-			enabled = append(enabled, plugin.Name)
-		}
-	}
-	out := []string{"--enable-admission-plugins=" + strings.Join(enabled, ",")}
-	if len(disabled) > 0 {
-		out = append(out, "--disable-admission-plugins="+strings.Join(disabled, ","))
-	}
-	if len(configured(config)) > 0 {
-		out = append(out, "--admission-control-config-file="+dirAdmission+"/"+fileAdmission)
-	}
-	return out
-}
-
-// configured returns the admission plugins that bring a configuration.
-func configured(config gardencore.KubeAPIServerConfig) []gardencore.AdmissionPlugin {
-	var out []gardencore.AdmissionPlugin
-	for _, plugin := range config.AdmissionPlugins {
-		if plugin.Config != nil && !ptr.Deref(plugin.Disabled, false) {
-			out = append(out, plugin)
-		}
-	}
-	return out
 }

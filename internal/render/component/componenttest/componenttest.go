@@ -28,6 +28,22 @@ func Cluster(t testing.TB, changes ...func(*gardencore.Shoot)) *cluster.Cluster 
 	for _, change := range changes {
 		change(set.Shoot)
 	}
+	return ClusterOf(t, set)
+}
+
+// MostFields returns the cluster of test/testdata/shoots/most-fields, whose Shoot says something about nearly everything.
+func MostFields(t testing.TB) *cluster.Cluster {
+	t.Helper()
+	set, err := manifest.Read(golden.Inputs(t, "shoots/most-fields"))
+	if err != nil {
+		t.Fatalf("read manifests: %v", err)
+	}
+	return ClusterOf(t, set)
+}
+
+// ClusterOf returns the cluster that the manifests describe.
+func ClusterOf(t testing.TB, set manifest.Set) *cluster.Cluster {
+	t.Helper()
 	out, err := cluster.New(set, "11111111-2222-3333-4444-555555555555")
 	if err != nil {
 		t.Fatalf("make cluster: %v", err)
@@ -74,21 +90,34 @@ func Issue(specs []secret.Spec) secret.Set {
 	return out
 }
 
-// Golden renders the component for the built-in cluster and compares it with testdata/{secrets,objects,host}.yaml.
+// Golden renders the component for the built-in cluster and compares it with testdata/{secrets,objects,host}.yaml,
+// and for MostFields with testdata/most-fields-{objects,host}.yaml.
 func Golden(t *testing.T, c component.Component) {
 	t.Helper()
-	builtin := Cluster(t)
+	check(t, c, Cluster(t), "testdata/")
+	if c.Secrets != nil {
+		golden.Equal(t, "testdata/secrets.yaml", golden.YAML(t, c.Secrets(Cluster(t), []cluster.Node{Node()})))
+	}
+	check(t, c, MostFields(t), "testdata/most-fields-")
+}
+
+func check(t *testing.T, c component.Component, of *cluster.Cluster, prefix string) {
+	t.Helper()
 	var specs []secret.Spec
 	if c.Secrets != nil {
-		specs = c.Secrets(builtin, []cluster.Node{Node()})
-		golden.Equal(t, "testdata/secrets.yaml", golden.YAML(t, specs))
+		specs = c.Secrets(of, []cluster.Node{Node()})
 	}
-	in := Input(builtin, specs)
+	if c.Check != nil {
+		if err := c.Check(of); err != nil {
+			t.Errorf("check %s: %v", c.Name, err)
+		}
+	}
+	in := Input(of, specs)
 	var used []string
 	if c.Objects != nil {
 		objects := Objects(t, c, in)
 		used = append(used, imagesOf(objects)...)
-		golden.Equal(t, "testdata/objects.yaml", golden.YAML(t, objects...))
+		golden.Equal(t, prefix+"objects.yaml", golden.YAML(t, objects...))
 		if again := golden.YAML(t, Objects(t, c, in)...); !bytes.Equal(again, golden.YAML(t, objects...)) {
 			t.Errorf("objects of %s differ when rendered twice", c.Name)
 		}
@@ -97,7 +126,7 @@ func Golden(t *testing.T, c component.Component) {
 		objects := Host(t, c, in)
 		used = append(used, imagesOf(objects)...)
 		noEmptyFile(t, objects)
-		golden.Equal(t, "testdata/host.yaml", golden.YAML(t, objects...))
+		golden.Equal(t, prefix+"host.yaml", golden.YAML(t, objects...))
 		if again := golden.YAML(t, Host(t, c, in)...); !bytes.Equal(again, golden.YAML(t, objects...)) {
 			t.Errorf("host workload of %s differs when rendered twice", c.Name)
 		}

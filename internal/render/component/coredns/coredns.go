@@ -38,7 +38,7 @@ func objects(in component.Input) ([]component.Object, error) {
 	if err != nil {
 		return nil, fmt.Errorf("render coredns: %w", err)
 	}
-	config := addon.ConfigMap(name, map[string]string{fileCorefile: corefile(in.Cluster.ClusterDomain())})
+	config := addon.ConfigMap(name, map[string]string{fileCorefile: corefile(in.Cluster)})
 	out := []component.Object{
 		addon.ServiceAccount(name),
 		addon.ClusterRole("gardenadm:coredns",
@@ -48,7 +48,7 @@ func objects(in component.Input) ([]component.Object, error) {
 		addon.Bind("gardenadm:coredns", "gardenadm:coredns", addon.Account(name)),
 		config,
 		service(in.Cluster),
-		deployment(ref, addon.Checksum(config), replicas(in.Cluster)),
+		deployment(in.Cluster, ref, addon.Checksum(config)),
 	}
 	if replicas(in.Cluster) > 1 {
 		out = append(out, disruptionBudget())

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/render/addon"
 )
@@ -17,14 +18,14 @@ const (
 	volume    = "config"
 )
 
-func deployment(ref string, checksum map[string]string, replicas int32) *appsv1.Deployment {
+func deployment(c *cluster.Cluster, ref string, checksum map[string]string) *appsv1.Deployment {
 	one := intstr.FromInt32(1)
 	zero := intstr.FromInt32(0)
 	return &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: addon.Meta(name, addon.SystemLabels(labels())),
 		Spec: appsv1.DeploymentSpec{
-			Replicas:             &replicas,
+			Replicas:             ptr.To(replicas(c)),
 			RevisionHistoryLimit: ptr.To[int32](2),
 			// Names resolve all through an update, with one replica too.
 			Strategy: appsv1.DeploymentStrategy{
@@ -34,23 +35,20 @@ func deployment(ref string, checksum map[string]string, replicas int32) *appsv1.
 			Selector: &metav1.LabelSelector{MatchLabels: labels()},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: addon.SystemLabels(labels()), Annotations: checksum},
-				Spec:       podSpec(ref, replicas),
+				Spec:       podSpec(c, ref),
 			},
 		},
 	}
 }
 
-func podSpec(ref string, replicas int32) corev1.PodSpec {
+func podSpec(c *cluster.Cluster, ref string) corev1.PodSpec {
 	out := corev1.PodSpec{
 		ServiceAccountName: name,
 		DNSPolicy:          corev1.DNSDefault, // it forwards to the node's name servers
 		PriorityClassName:  "system-cluster-critical",
 		EnableServiceLinks: ptr.To(false),
-		Tolerations: []corev1.Toleration{
-			{Key: "node-role.kubernetes.io/control-plane", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
-			{Key: "node.gardener.cloud/critical-components-not-ready", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
-			{Key: "CriticalAddonsOnly", Operator: corev1.TolerationOpExists},
-		},
+		NodeSelector:       addon.SystemNodes(),
+		Tolerations:        addon.SystemTolerations(c),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot:   ptr.To(true),
 			RunAsUser:      ptr.To[int64](layout.UID),
@@ -63,7 +61,7 @@ func podSpec(ref string, replicas int32) corev1.PodSpec {
 			LocalObjectReference: corev1.LocalObjectReference{Name: name},
 		}}}},
 	}
-	if replicas > 1 {
+	if replicas(c) > 1 {
 		out.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{spread(corev1.LabelHostname), spread(corev1.LabelTopologyZone)}
 	}
 	return out

@@ -64,9 +64,18 @@ func host(in component.Input, node cluster.Node) (staticpod.Workload, error) {
 			// A member without quorum is alive: restarting it would not bring the others back.
 			Scheme: corev1.URISchemeHTTP, Port: layout.PortEtcdMetrics, Live: "/health?serializable=true", Ready: "/readyz",
 		},
-		CPU:    "50m",
-		Memory: "80Mi",
+		CPU:     "50m",
+		Memory:  "80Mi",
+		AtLeast: minAllowed(in.Cluster),
 	}, name), nil
+}
+
+func minAllowed(c *cluster.Cluster) corev1.ResourceList {
+	config := c.Shoot.Spec.Kubernetes.ETCD
+	if config == nil || config.Main == nil {
+		return nil
+	}
+	return workload.MinAllowed(config.Main.Autoscaling)
 }
 
 func flags(c *cluster.Cluster, node cluster.Node) []string {

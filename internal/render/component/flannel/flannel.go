@@ -39,9 +39,13 @@ const (
 // New returns flannel.
 func New() component.Component {
 	return component.Component{
-		Name:    name,
-		Images:  []string{image.Flannel},
-		Wanted:  wanted,
+		Name:   name,
+		Images: []string{image.Flannel},
+		Wanted: wanted,
+		Check: func(c *cluster.Cluster) error {
+			_, err := networkConfiguration(c)
+			return err
+		},
 		Objects: objects,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/render/component/componenttest"
 )
 
@@ -25,7 +26,7 @@ func TestBackendComesFromProviderConfig(t *testing.T) {
 		got, err := networkConfiguration(c)
 		switch {
 		case test.wantErr != "":
-			if err == nil || !strings.Contains(err.Error(), test.wantErr) {
+			if err == nil || !strings.Contains(err.Error(), test.wantErr) || fault.ClassOf(New().Check(c)) != fault.Usage {
 				t.Errorf("%s: got error %v, want one with %q", test.raw, err, test.wantErr)
 			}
 		case err != nil:

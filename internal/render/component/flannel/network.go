@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 )
@@ -40,7 +41,7 @@ func networkConfiguration(c *cluster.Cluster) (string, error) {
 	wish := providerConfig{Backend: backendVXLAN}
 	if raw := c.Shoot.Spec.Networking.ProviderConfig; raw != nil && len(raw.Raw) > 0 {
 		if err := yaml.UnmarshalStrict(raw.Raw, &wish); err != nil {
-			return "", fmt.Errorf("read spec.networking.providerConfig: %w", err)
+			return "", fault.New(fault.BadManifest, "spec.networking.providerConfig: %w", err)
 		}
 	}
 	out := network{Network: c.Pods[0].String(), EnableNFTables: true, Backend: backend{Type: wish.Backend}}
@@ -49,7 +50,7 @@ func networkConfiguration(c *cluster.Cluster) (string, error) {
 		out.Backend.Port = layout.PortVXLAN
 	case backendHostGW:
 	default:
-		return "", fmt.Errorf("spec.networking.providerConfig.backend: %q is none of %s, %s", wish.Backend, backendVXLAN, backendHostGW)
+		return "", fault.New(fault.BadManifest, "spec.networking.providerConfig.backend: %q is none of %s, %s", wish.Backend, backendVXLAN, backendHostGW)
 	}
 	raw, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {

@@ -20,13 +20,7 @@ import (
 const (
 	fileConfig     = "config.yaml"
 	fileKubeconfig = "kubeconfig"
-	modeNFTables   = "nftables"
 )
-
-// mode is kube-proxy's name for the Shoot's mode; what the Shoot does not say is iptables (contract shoot-api §2).
-func mode(settings gardencore.KubeProxyConfig) string {
-	return strings.ToLower(string(ptr.Deref(settings.Mode, gardencore.ProxyModeIPTables)))
-}
 
 func files(c *cluster.Cluster) (map[string]string, error) {
 	raw, err := yaml.Marshal(configuration(c))
@@ -41,7 +35,7 @@ func configuration(c *cluster.Cluster) *proxyv1alpha1.KubeProxyConfiguration {
 	out := &proxyv1alpha1.KubeProxyConfiguration{
 		TypeMeta:     metav1.TypeMeta{APIVersion: proxyv1alpha1.SchemeGroupVersion.String(), Kind: "KubeProxyConfiguration"},
 		FeatureGates: settings(c).FeatureGates,
-		Mode:         proxyv1alpha1.ProxyMode(mode(settings(c))),
+		Mode:         proxyv1alpha1.ProxyMode(strings.ToLower(string(ptr.Deref(settings(c).Mode, gardencore.ProxyModeNFTables)))),
 		ClusterCIDR:  cluster.Join(c.Pods),
 		// Load balancers ask every node for its health; metrics are nobody's business but the node's.
 		HealthzBindAddress: net.JoinHostPort("0.0.0.0", strconv.Itoa(layout.PortKubeProxyHealthz)),

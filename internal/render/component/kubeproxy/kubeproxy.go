@@ -56,11 +56,11 @@ func objects(in component.Input) ([]component.Object, error) {
 		addon.ServiceAccount(name),
 		addon.Bind("gardenadm:kube-proxy", "system:node-proxier", addon.Account(name)),
 		config,
-		daemonSet(ref, addon.Checksum(config), mode(settings(in.Cluster))),
+		daemonSet(ref, addon.Checksum(config)),
 	}, nil
 }
 
-func daemonSet(ref string, checksum map[string]string, mode string) *appsv1.DaemonSet {
+func daemonSet(ref string, checksum map[string]string) *appsv1.DaemonSet {
 	labels := map[string]string{"app": "kubernetes", "role": "proxy"}
 	return &appsv1.DaemonSet{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "DaemonSet"},
@@ -83,7 +83,7 @@ func daemonSet(ref string, checksum map[string]string, mode string) *appsv1.Daem
 					SecurityContext: &corev1.PodSecurityContext{
 						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 					},
-					Containers: []corev1.Container{container(ref, mode)},
+					Containers: []corev1.Container{container(ref)},
 					Volumes: []corev1.Volume{{Name: volume, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
 						LocalObjectReference: corev1.LocalObjectReference{Name: name},
 					}}}},
@@ -93,7 +93,7 @@ func daemonSet(ref string, checksum map[string]string, mode string) *appsv1.Daem
 	}
 }
 
-func container(ref, mode string) corev1.Container {
+func container(ref string) corev1.Container {
 	return corev1.Container{
 		Name:            name,
 		Image:           ref,
@@ -106,20 +106,12 @@ func container(ref, mode string) corev1.Container {
 		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
 			corev1.ResourceCPU: resource.MustParse("20m"), corev1.ResourceMemory: resource.MustParse("64Mi"),
 		}},
-		SecurityContext: security(mode),
+		// In mode nftables, the only one, kube-proxy talks netlink, through nft, and writes no sysctl once conntrack's are zero.
+		SecurityContext: addon.NetworkAdmin(),
 		LivenessProbe:   probe("/livez", 10),
 		ReadinessProbe:  probe("/healthz", 2),
 		VolumeMounts:    []corev1.VolumeMount{{Name: volume, MountPath: dirConfig, ReadOnly: true}},
 	}
-}
-
-// security: with nftables kube-proxy talks netlink only, through nft, and writes no sysctl once conntrack's are zero.
-// The other modes write sysctls when they start (route_localnet, arp_ignore …), for which /proc/sys must be writable.
-func security(mode string) *corev1.SecurityContext {
-	if mode != modeNFTables {
-		return &corev1.SecurityContext{Privileged: ptr.To(true)}
-	}
-	return addon.NetworkAdmin()
 }
 
 func probe(path string, period int32) *corev1.Probe {

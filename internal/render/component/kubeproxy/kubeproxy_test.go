@@ -12,25 +12,9 @@ import (
 
 func TestGolden(t *testing.T) { componenttest.Golden(t, New()) }
 
-func TestOnlyNFTablesDoesWithoutPrivileges(t *testing.T) {
-	for mode, privileged := range map[gardencore.ProxyMode]bool{"NFTables": false, "IPTables": true, "IPVS": true, "": true} {
-		c := componenttest.Cluster(t, func(shoot *gardencore.Shoot) {
-			shoot.Spec.Kubernetes.KubeProxy = &gardencore.KubeProxyConfig{Mode: ptr.To(mode)}
-			if mode == "" {
-				shoot.Spec.Kubernetes.KubeProxy = nil
-			}
-		})
-		name := string(configuration(c).Mode)
-		if got := ptr.Deref(security(name).Privileged, false); got != privileged {
-			t.Errorf("mode %q (%s): privileged is %t, want %t", mode, name, got, privileged)
-		}
-	}
-}
-
 func TestNotWantedWhenDisabled(t *testing.T) {
-	c := componenttest.Cluster(t, func(shoot *gardencore.Shoot) {
-		shoot.Spec.Kubernetes.KubeProxy.Enabled = ptr.To(false)
-	})
+	c := componenttest.Cluster(t)
+	c.Shoot.Spec.Kubernetes.KubeProxy.Enabled = ptr.To(false) // refused as long as flannel is the only network
 	if New().Wanted(c) {
 		t.Error("kube-proxy is wanted although the Shoot disables it")
 	}

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gardenadm/gardenadm/internal/bundle"
+	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/step/hoststep"
+)
+
+// readyWait is how long containerd may take to say that it is ready.
+const readyWait = 10 * time.Second
+
+func bundleImportCommand(streams Streams) *cobra.Command {
+	var key string
+	command := &cobra.Command{
+		Use: "import FILE", Short: "Bring the images of a bundle into this machine's containerd", Args: oneBundle,
+		Long: "Imports the images that pods run into this machine's containerd, pinned so that the kubelet never removes them. The bundle is checked as a\n" +
+			"whole before anything is changed. What is there already is passed over, so an import that was stopped can be run again.\n" +
+			"gardenadm init imports its bundle itself.",
+		RunE: func(command *cobra.Command, args []string) error {
+			if os.Geteuid() != 0 {
+				return preconditionError{fault.New(fault.NotRoot, "import changes containerd's images: run it as root")}
+			}
+			return interrupted(command.Context(), runBundleImport(command.Context(), args[0], key, streams))
+		},
+	}
+	keyFlag(command.Flags(), &key)
+	return command
+}
+
+func runBundleImport(ctx context.Context, path, key string, streams Streams) error {
+	origin, err := openBundle(ctx, path, key, runtime.GOARCH)
+	if err != nil {
+		return err
+	}
+	h := host.New()
+	defer h.Close() //nolint:errcheck // the process ends
+	unlock, err := hoststep.Lock(ctx, h)
+	if err != nil {
+		return err
+	}
+	defer unlock() //nolint:errcheck // the lock ends with the process
+	return importBundle(ctx, h, origin, layout.DirBundle, streams)
+}
+
+// importBundle unpacks a file into dir, which it removes once all is imported.
+func importBundle(ctx context.Context, h *host.Host, origin *bundle.Origin, dir string, streams Streams) error {
+	all, missing, err := lookForImages(ctx, h, origin)
+	if err != nil {
+		return err
+	}
+	if missing > 0 {
+		files, err := origin.Unpack(ctx, dir)
+		if err != nil {
+			return err
+		}
+		if err := hoststep.ImportImages(ctx, h, files); err != nil {
+			return err
+		}
+	}
+	// An earlier import may have been stopped just before this.
+	if err := h.Files.Remove(ctx, dir); err != nil {
+		return fmt.Errorf("remove the unpacked bundle: %w", err)
+	}
+	_, err = fmt.Fprintf(streams.Out, "Imported %d images; %d were there already.\n", missing, all-missing)
+	return err
+}
+
+// lookForImages counts the images for pods, and those of them that containerd does not have.
+func lookForImages(ctx context.Context, h *host.Host, origin *bundle.Origin) (all, missing int, err error) {
+	ready, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	if err := h.Images.Ready(ready); err != nil {
+		if ctx.Err() != nil {
+			return 0, 0, context.Cause(ctx)
+		}
+		return 0, 0, fault.New(fault.RuntimeUnreachable, "import bundle: %w", err).
+			Mend("systemctl start containerd; on a machine that is no node yet, gardenadm init --bundle %s brings containerd and imports the images itself", origin.Path)
+	}
+	there, err := h.Images.List(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, image := range origin.Images(bundle.UsePod) {
+		names, err := host.ImageNames(image.Pinned(), image.Digest)
+		if err != nil {
+			return 0, 0, err
+		}
+		all++
+		if slices.ContainsFunc(names, func(name string) bool {
+			return !slices.Contains(there, host.Image{Name: name, Digest: image.Digest, Pinned: true})
+		}) {
+			missing++
+		}
+	}
+	return all, missing, nil
+}

@@ -1,0 +1,66 @@
+package hoststep
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/model/manifest"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+)
+
+// KeptManifests returns the manifests of the cluster that an earlier run kept on this machine; ok is false when there are none.
+func KeptManifests(ctx context.Context, h *host.Host) (set manifest.Set, ok bool, err error) {
+	raw, err := h.Files.Read(ctx, layout.FileManifests)
+	if errors.Is(err, fs.ErrNotExist) {
+		return manifest.Set{}, false, nil
+	}
+	if err != nil {
+		return manifest.Set{}, false, fmt.Errorf("read kept manifests: %w", err)
+	}
+	set, err = manifest.Decode(raw)
+	if err != nil {
+		return manifest.Set{}, false, fmt.Errorf("read kept manifests %s: %w", layout.FileManifests, err)
+	}
+	return set, true, nil
+}
+
+// KeepManifests writes what the cluster is made of to the disk, so that a run without manifests goes on with the same ones.
+// They may hold Secrets: only root reads them.
+func KeepManifests(ctx context.Context, h *host.Host, set manifest.Set) error {
+	raw, err := manifest.Encode(set)
+	if err != nil {
+		return fmt.Errorf("keep manifests: %w", err)
+	}
+	if have, err := h.Files.Read(ctx, layout.FileManifests); err == nil && bytes.Equal(have, raw) {
+		return nil
+	}
+	if err := h.Files.Write(ctx, layout.FileManifests, bytes.NewReader(raw), 0o600); err != nil {
+		return fmt.Errorf("keep manifests: %w", err)
+	}
+	return nil
+}
+
+// SameManifests is nil when the set is the one that was kept for the cluster of this machine, or none was kept.
+func SameManifests(ctx context.Context, h *host.Host, set manifest.Set) error {
+	kept, ok, err := KeptManifests(ctx, h)
+	if err != nil || !ok {
+		return err
+	}
+	have, err := manifest.Encode(kept)
+	if err != nil {
+		return fmt.Errorf("compare manifests: %w", err)
+	}
+	want, err := manifest.Encode(set)
+	if err != nil {
+		return fmt.Errorf("compare manifests: %w", err)
+	}
+	if !bytes.Equal(have, want) {
+		return fault.New(fault.OtherManifests, "compare manifests: the given ones differ from those that this machine's cluster was made of (%s)", layout.FileManifests)
+	}
+	return nil
+}
