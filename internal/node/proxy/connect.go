@@ -11,6 +11,7 @@ import (
 
 // accept takes clients until the listener is closed.
 func (p *Proxy) accept(ctx context.Context, all *sync.WaitGroup, listener net.Listener) {
+	defer p.acceptsNoMore()
 	for {
 		conn, err := listener.Accept()
 		switch {
@@ -35,6 +36,13 @@ func (p *Proxy) accept(ctx context.Context, all *sync.WaitGroup, listener net.Li
 		}
 		all.Go(func() { p.serve(ctx, client) })
 	}
+}
+
+func (p *Proxy) acceptsNoMore() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.accepts--
+	p.left.Broadcast()
 }
 
 // admit counts a client if its listener has room for it.
@@ -125,10 +133,8 @@ func (p *Proxy) candidates() []*target {
 // missed takes in that a server could not be dialled: what is certain counts at once, the rest is for the monitor to find out.
 func (p *Proxy) missed(t *target, err error) {
 	o := classify(err)
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if o.answer == refused {
-		p.note(t, o)
+		p.learn(t, o)
 	}
 	if o.answer != none {
 		t.probe()

@@ -42,7 +42,7 @@ func (p *Proxy) pass() {
 	}
 }
 
-// empty waits until no client is left.
+// empty waits until no client is left and none can come.
 func (p *Proxy) empty(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() {
 		p.mu.Lock()
@@ -51,7 +51,7 @@ func (p *Proxy) empty(ctx context.Context) error {
 	})()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.open) > 0 {
+	for p.accepts > 0 || len(p.open) > 0 {
 		if ctx.Err() != nil {
 			return fmt.Errorf("drain API proxy: %d connections are left: %w", p.clients(), context.Cause(ctx))
 		}

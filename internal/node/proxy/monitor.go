@@ -27,8 +27,9 @@ func (p *Proxy) monitor(ctx context.Context, t *target) {
 		if ctx.Err() != nil {
 			return
 		}
+		p.learn(t, outcome)
 		var rest time.Duration
-		rest, limit = p.learn(t, outcome)
+		rest, limit = p.next(t)
 		wait(ctx, rest-time.Since(began), t.wake)
 		if !pause(ctx, p.timing.gap-time.Since(began)) {
 			return
@@ -47,23 +48,28 @@ func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 	}
 }
 
-// learn takes an outcome in. It returns the time from the begin of this probe to the next one, and how long that may take.
-func (p *Proxy) learn(t *target, o outcome) (rest, limit time.Duration) {
+// next is the time from the begin of a probe to the next one, and how long that may take.
+func (p *Proxy) next(t *target) (rest, limit time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.note(t, o)
 	if t.suspect() {
 		return 2 * p.timing.gap, p.timing.confirm
 	}
 	return jitter(p.rest(t)), p.timing.answer
 }
 
-// note takes an outcome in and does what follows from it. p.mu is held.
-func (p *Proxy) note(t *target, o outcome) {
-	calm := t.trouble.IsZero()
-	if t.see(o, time.Now()) {
-		p.log.Info("API server", "node", t.node, "address", t.address, "health", t.health, "reason", t.reason(), "connections", len(t.flows))
+// learn takes an outcome in and does what follows from it.
+func (p *Proxy) learn(t *target, o outcome) {
+	if now, changed := p.note(t, o); changed {
+		p.log.Info("API server", "node", now.Node, "address", now.Address, "health", now.Health, "reason", now.Reason, "connections", now.Connections)
 	}
+}
+
+func (p *Proxy) note(t *target, o outcome) (now ServerState, changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	calm := t.trouble.IsZero()
+	changed, now = t.see(o, time.Now()), t.state()
 	if calm && !t.trouble.IsZero() {
 		// Whoever has to take over should be known by then.
 		for _, other := range p.targets {
@@ -73,6 +79,7 @@ func (p *Proxy) note(t *target, o outcome) {
 		}
 	}
 	p.enforce()
+	return now, changed
 }
 
 // rest is the time between two probes of a target.

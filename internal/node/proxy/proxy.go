@@ -79,12 +79,13 @@ type Proxy struct {
 	targets map[netip.AddrPort]*target
 	strays  *target                                        // has the inherited connections whose server is none of targets
 	spawn   func(func(context.Context)) context.CancelFunc // nil while Serve does not run
+	accepts int                                            // listeners that still accept
 	open    map[netip.AddrPort]int                         // connections by listener
 	full    int64                                          // connections that found no room
 	lost    int64                                          // connections that found no server
 	passing bool                                           // connections are being handed over
 	passed  []Pair                                         // those that were, or were inherited and not taken on yet
-	left    sync.Cond                                      // a connection ended or was handed over
+	left    sync.Cond                                      // accepts or open shrank
 }
 
 // New reads what the node knows of the API servers. A missing file is no error, and a damaged one is not yet: a list may
@@ -158,7 +159,7 @@ func (p *Proxy) begin(ctx context.Context, all *sync.WaitGroup) error {
 	for _, pair := range p.passed {
 		all.Go(p.inherit(pair))
 	}
-	p.passed = nil
+	p.passed, p.accepts = nil, len(p.options.Listeners)
 	return nil
 }
 

@@ -50,10 +50,14 @@ func (p *Proxy) State() State {
 		out.Problem = p.problem.Error()
 	}
 	for _, t := range candidates(p.targets) {
-		out.Servers = append(out.Servers, ServerState{
-			Node: t.node, Address: t.address, Local: t.role == local, Leaving: t.role == leaving, Retired: t.role == retired,
-			Health: t.health, Since: t.since, Reason: t.reason(), Connections: len(t.flows), Resets: t.resets,
-		})
+		out.Servers = append(out.Servers, t.state())
 	}
 	return out
+}
+
+func (t *target) state() ServerState {
+	return ServerState{
+		Node: t.node, Address: t.address, Local: t.role == local, Leaving: t.role == leaving, Retired: t.role == retired,
+		Health: t.health, Since: t.since, Reason: t.reason(), Connections: len(t.flows), Resets: t.resets,
+	}
 }
