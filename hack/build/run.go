@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gardenadm/gardenadm/hack/build/cache"
 	"github.com/gardenadm/gardenadm/hack/build/image"
@@ -36,6 +40,7 @@ func runTestImage(ctx context.Context, o *options) error {
 func buildImages(ctx context.Context, o *options, recipes []recipe.Image) error {
 	start := time.Now()
 	return withBuilder(o, func(b *program.Builder) error {
+		b.Images = true
 		programs, err := recipe.ByName(recipe.Programs(), recipe.Needed(recipes)...)
 		if err != nil {
 			return err
@@ -44,7 +49,7 @@ func buildImages(ctx context.Context, o *options, recipes []recipe.Image) error 
 		if err != nil {
 			return err
 		}
-		images, err := assemble(b, recipes, built)
+		images, err := assemble(ctx, b, recipes, built)
 		if err != nil {
 			return err
 		}
@@ -56,19 +61,15 @@ func buildImages(ctx context.Context, o *options, recipes []recipe.Image) error 
 	})
 }
 
-func assemble(b *program.Builder, recipes []recipe.Image, built map[string]program.Built) ([]*image.Image, error) {
-	made := map[recipe.Layer]*layer.Layer{}
+func assemble(ctx context.Context, b *program.Builder, recipes []recipe.Image, built map[string]program.Built) ([]*image.Image, error) {
+	made, err := makeLayers(ctx, b, recipes, built)
+	if err != nil {
+		return nil, err
+	}
 	var images []*image.Image
 	for _, r := range recipes {
 		var layers []*layer.Layer
 		for _, l := range r.Layers {
-			if made[l] == nil {
-				one, err := makeLayer(b, l, built[l.Program])
-				if err != nil {
-					return nil, fmt.Errorf("make layer %s: %w", l.Program, err)
-				}
-				made[l] = one
-			}
 			layers = append(layers, made[l])
 		}
 		one, err := image.Assemble(r, built[r.Layers[0].Program].Version, b.Platform, layers)
@@ -80,16 +81,52 @@ func assemble(b *program.Builder, recipes []recipe.Image, built map[string]progr
 	return images, nil
 }
 
-func makeLayer(b *program.Builder, l recipe.Layer, from program.Built) (*layer.Layer, error) {
+// makeLayers compresses as many layers at once as there are processors: zstd uses one for each.
+func makeLayers(ctx context.Context, b *program.Builder, recipes []recipe.Image, built map[string]program.Built) (map[recipe.Layer]*layer.Layer, error) {
+	compressor, err := layer.NewCompressor(ctx, b.Cache)
+	if err != nil {
+		return nil, err
+	}
+	var wanted []recipe.Layer
+	for _, r := range recipes {
+		for _, l := range r.Layers {
+			if !slices.Contains(wanted, l) {
+				wanted = append(wanted, l)
+			}
+		}
+	}
+	results := make([]*layer.Layer, len(wanted))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.NumCPU())
+	for i, l := range wanted {
+		group.Go(func() (err error) {
+			if results[i], err = makeLayer(ctx, compressor, l, built[l.Program]); err != nil {
+				return fmt.Errorf("make layer %s: %w", l.Program, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	made := map[recipe.Layer]*layer.Layer{}
+	for i, l := range wanted {
+		made[l] = results[i]
+	}
+	return made, nil
+}
+
+func makeLayer(ctx context.Context, compressor *layer.Compressor, l recipe.Layer, from program.Built) (*layer.Layer, error) {
 	start := time.Now()
 	files, err := layer.FromDir(from.Dir, l.Dir)
 	if err != nil {
 		return nil, err
 	}
+	files = append(files, layer.File{Path: "/usr/share/doc/" + l.Program + "/licenses.json", Mode: 0o644, Source: from.Licenses})
 	if l.Base {
 		files = append(files, layer.Base()...)
 	}
-	made, cached, err := layer.Make(b.Cache, files)
+	made, cached, err := compressor.Make(ctx, files, cmp.Or(l.Window, layer.DefaultWindow))
 	if err == nil && !cached {
 		size, _ := made.Size()
 		say("%-24s compressed to %s in %s", l.Program, megabytes(size), seconds(time.Since(start)))

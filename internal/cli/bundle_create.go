@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -30,6 +31,7 @@ type bundleCreateOptions struct {
 	signKey    string
 	output     string
 	logFormat  string
+	list       bool
 }
 
 func bundleCreateCommand(streams Streams) *cobra.Command {
@@ -53,15 +55,20 @@ func bundleCreateCommand(streams Streams) *cobra.Command {
 	flags.StringVar(&options.registryCA, "registry-ca", "", "PEM file with an authority to trust when images are downloaded, beside the system's")
 	flags.StringVar(&options.signKey, "sign-key", "", "PEM file with the private key to sign the bundle with")
 	flags.StringVarP(&options.output, "output", "o", "", "the file to make; one that is there is replaced")
+	flags.BoolVar(&options.list, "list", false, "print which images the cluster needs, what for and where they are looked for, and make nothing: to fill a registry, for example")
 	flags.StringVar(&options.logFormat, "log-format", "text", "progress on stderr as text or json")
 	return command
 }
 
 func runBundleCreate(ctx context.Context, options bundleCreateOptions, streams Streams) error {
+	if options.list {
+		return options.printImages(streams.Out)
+	}
 	packing, err := options.packing(ctx)
 	if err != nil {
 		return interrupted(ctx, err)
 	}
+	announce(streams.Err, options.logFormat)
 	observer, closeObserver := newProgress(options.logFormat, streams)
 	result, err := packing.Run(ctx, observer)
 	closeObserver()
@@ -71,6 +78,33 @@ func runBundleCreate(ctx context.Context, options bundleCreateOptions, streams S
 	fmt.Fprintf(streams.Err, "The bundle has %d images and %.1f MiB.\n", len(packing.Images), mib(result.Size))
 	_, err = fmt.Fprintf(streams.Out, "%s  %s\n", result.SHA256, options.output)
 	return err
+}
+
+// printImages prints a line for each image: its name, whether pods or hosts use it, and its reference.
+func (o bundleCreateOptions) printImages(out io.Writer) error {
+	platform, err := o.platformOf()
+	if err != nil {
+		return err
+	}
+	c, err := o.cluster()
+	if err != nil {
+		return err
+	}
+	images, err := demand.Images(c)
+	if err != nil {
+		return err
+	}
+	wish := source.Wish{Names: namesOf(images), Kubernetes: c.KubernetesVersion(), Platform: platform}
+	locations, _, err := o.locate(wish)
+	if err != nil {
+		return err
+	}
+	for _, image := range images {
+		if _, err := fmt.Fprintf(out, "%-24s %-4s %s\n", image.Name, image.Use, locations[image.Name]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // packing checks the flags and reads what they name; nothing is written yet.
@@ -97,11 +131,19 @@ func (o bundleCreateOptions) packing(ctx context.Context) (*pack.Packing, error)
 	return out, err
 }
 
-func (o bundleCreateOptions) check() (source.Platform, error) {
+func (o bundleCreateOptions) platformOf() (source.Platform, error) {
 	platforms := []source.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}
 	at := slices.IndexFunc(platforms, func(p source.Platform) bool { return p.String() == o.platform })
 	if at < 0 {
 		return source.Platform{}, usageError{fmt.Errorf("--platform: %q is unknown: use linux/amd64 or linux/arm64", o.platform)}
+	}
+	return platforms[at], nil
+}
+
+func (o bundleCreateOptions) check() (source.Platform, error) {
+	platform, err := o.platformOf()
+	if err != nil {
+		return source.Platform{}, err
 	}
 	if o.logFormat != "text" && o.logFormat != "json" {
 		return source.Platform{}, usageError{fmt.Errorf("--log-format: %q is unknown: use text or json", o.logFormat)}
@@ -115,7 +157,7 @@ func (o bundleCreateOptions) check() (source.Platform, error) {
 	if info, err := os.Stat(o.output); err == nil && !info.Mode().IsRegular() {
 		return source.Platform{}, usageError{fmt.Errorf("--output: %s is not a file", o.output)}
 	}
-	return platforms[at], nil
+	return platform, nil
 }
 
 func (o bundleCreateOptions) cluster() (*cluster.Cluster, error) {
@@ -133,10 +175,7 @@ func (o bundleCreateOptions) cluster() (*cluster.Cluster, error) {
 
 // source opens where the images are: what is on this disk is a layout, all else a registry.
 func (o bundleCreateOptions) source(ctx context.Context, platform source.Platform, wanted *pack.Packing) (*source.Source, error) {
-	var names []string
-	for _, one := range wanted.Images {
-		names = append(names, one.Name)
-	}
+	names := namesOf(wanted.Images)
 	info, err := os.Stat(o.images)
 	here := o.images != "" && err == nil
 	if here && o.overwrite != "" {
@@ -154,19 +193,35 @@ func (o bundleCreateOptions) source(ctx context.Context, platform source.Platfor
 	return o.registry(wish, source.RegistryConfig{Platform: platform, Cache: cache})
 }
 
-func (o bundleCreateOptions) registry(wish source.Wish, config source.RegistryConfig) (_ *source.Source, err error) {
+func namesOf(images []demand.Image) []string {
+	var out []string
+	for _, one := range images {
+		out = append(out, one.Name)
+	}
+	return out
+}
+
+func (o bundleCreateOptions) registry(wish source.Wish, config source.RegistryConfig) (*source.Source, error) {
+	locations, found, err := o.locate(wish)
+	if err != nil {
+		return nil, err
+	}
+	config.Locations, config.Plain, config.CAs = locations, found.Plain, found.CAs
+	return source.Registry(config)
+}
+
+// locate finds out where the wanted images are, and how their registries are reached (Plain and CAs).
+func (o bundleCreateOptions) locate(wish source.Wish) (_ map[string]image.Location, config source.RegistryConfig, err error) {
 	if o.images != "" {
 		if wish.Prefix, config.Plain, err = source.ParseRegistry(o.images); err != nil {
-			return nil, err
+			return nil, config, err
 		}
 	}
 	if err := o.readSources(&wish, &config); err != nil {
-		return nil, err
+		return nil, config, err
 	}
-	if config.Locations, err = wish.Locate(); err != nil {
-		return nil, err
-	}
-	return source.Registry(config)
+	locations, err := wish.Locate()
+	return locations, config, err
 }
 
 // readSources reads the image vectors and the authorities.

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
 
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/model/manifest"
 	"github.com/gardenadm/gardenadm/internal/node/agent"
 	"github.com/gardenadm/gardenadm/internal/render/catalog"
 	"github.com/gardenadm/gardenadm/internal/secret"
@@ -54,8 +57,21 @@ func (i *Init) DryRun(ctx context.Context, out io.Writer) error {
 	if err := i.showObjects(&text); err != nil {
 		return err
 	}
-	_, err = out.Write(text.Bytes())
+	_, err = out.Write(withoutSecrets(text.Bytes(), i.Cluster.Manifests))
 	return err
+}
+
+// withoutSecrets puts the names of the user's Secrets where their values became files.
+func withoutSecrets(text []byte, set manifest.Set) []byte {
+	const short = 4 // what is as short as that says nothing, and would be found everywhere
+	for _, object := range set.Secrets {
+		for _, key := range slices.Sorted(maps.Keys(object.Data)) {
+			if value := bytes.TrimSpace(object.Data[key]); len(value) > short {
+				text = bytes.ReplaceAll(text, value, fmt.Appendf(nil, "<%s of Secret %s/%s>", key, object.Namespace, object.Name))
+			}
+		}
+	}
+	return text
 }
 
 // showHost writes the host's side: what is in an image is named, the rest is shown.

@@ -24,6 +24,10 @@ func TestDirectory(t *testing.T) {
 	node.layManifests(s.shoots("most-fields"), "/root/shoot")
 
 	node.run("gardenadm", "preflight", "-d", "/root/shoot")
+	shown := node.run("gardenadm", "init", "-d", "/root/shoot", "--zone", "zone-a", "--bundle", "/root/bundle", "--dry-run")
+	if strings.Contains(shown, "not-a-real-token") || !strings.Contains(shown, "<kubeconfig of Secret garden/authorizer>") {
+		t.Error("the dry run shows a Secret of the user, or not where it goes")
+	}
 	node.run("gardenadm", "init", "-d", "/root/shoot", "--zone", "zone-a", "--bundle", "/root/bundle")
 	check(t, node.allPodsReady(systemPods))
 

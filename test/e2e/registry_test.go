@@ -26,10 +26,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/crypto/bcrypt"
-
-	"github.com/gardenadm/gardenadm/internal/bundle"
-	"github.com/gardenadm/gardenadm/internal/model/image"
-	"github.com/gardenadm/gardenadm/internal/model/manifest"
 )
 
 const (
@@ -203,14 +199,13 @@ func (r *plantRegistry) makeAuthority() {
 // pushAll fills the registry as a mirror that has all that a cluster needs, and with a workload.
 func (r *plantRegistry) pushAll() {
 	r.story.Helper()
-	sources, err := image.Builtin()
-	check(r.story, err)
+	wanted := map[string]string{}
+	for line := range strings.Lines(r.story.gardenadm("bundle", "create", "--images", r.address()+"/mirror", "--list")) {
+		fields := strings.Fields(line)
+		wanted[fields[0]] = fields[2]
+	}
 	for _, one := range r.images(r.story.product(".local/bundle")) {
-		at, err := sources.Find(one.name, manifest.KubernetesVersion, "amd64")
-		check(r.story, err)
-		at, err = at.Below(r.address()+"/mirror", one.name)
-		check(r.story, err)
-		r.push(at.Tagged(), one.image)
+		r.push(wanted[one.name], one.image)
 	}
 	workload := filepath.Join(r.story.root, ".local/testimage")
 	r.story.goRun("./hack/build", "testimage", "-o", workload)
@@ -232,7 +227,7 @@ func (r *plantRegistry) images(directory string) []namedImage {
 	for _, descriptor := range all.Manifests {
 		one, err := index.Image(descriptor.Digest)
 		check(r.story, err)
-		out = append(out, namedImage{descriptor.Annotations[bundle.AnnotationName], one})
+		out = append(out, namedImage{descriptor.Annotations["dev.gardenadm.image.name"], one})
 	}
 	return out
 }

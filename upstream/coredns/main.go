@@ -17,6 +17,7 @@ import (
 	_ "github.com/coredns/coredns/plugin/metrics"
 	_ "github.com/coredns/coredns/plugin/ready"
 	_ "github.com/coredns/coredns/plugin/reload"
+	_ "github.com/coredns/coredns/plugin/rewrite"
 )
 
 func main() {
@@ -36,6 +37,7 @@ func directives() []string {
 		"log",
 		"loadbalance",
 		"cache",
+		"rewrite",
 		"kubernetes",
 		"loop",
 		"forward",

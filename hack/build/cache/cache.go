@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,10 +18,12 @@ import (
 
 const tempMark = "tmp-"
 
-// Store is a directory of entries, locked for this process.
+// Store is a directory of entries, locked for this process. Its methods may be called at the same time.
 type Store struct {
 	dir  string
 	lock *os.File
+
+	mu   sync.Mutex
 	used map[string]bool
 }
 
@@ -84,8 +87,14 @@ func (s *Store) Get(key string) (dir string, ok bool) {
 	if err := os.Chtimes(dir, now, now); err != nil {
 		return "", false
 	}
-	s.used[key] = true
+	s.use(key)
 	return dir, true
+}
+
+func (s *Store) use(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used[key] = true
 }
 
 // Put lets fill write the entry into an empty directory and publishes it whole or not at all.
@@ -107,12 +116,14 @@ func (s *Store) Put(key string, fill func(dir string) error) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("add to cache: %w", err)
 	}
-	s.used[key] = true
+	s.use(key)
 	return dir, nil
 }
 
 // Evict removes the entries that were not used for longest until the rest fits; those of this run stay in any case.
 func (s *Store) Evict(limit int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	entries, total, err := s.entries()
 	if err != nil {
 		return err

@@ -24,7 +24,12 @@ func twoImages(t *testing.T, content string) []*Image {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	shared, _, err := layer.Make(store, append(layer.Base(), layer.File{Path: "/tool", Mode: 0o755, Data: []byte(content)}))
+	compressor, err := layer.NewCompressor(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := append(layer.Base(), layer.File{Path: "/tool", Mode: 0o755, Data: []byte(content)})
+	shared, _, err := compressor.Make(t.Context(), files, layer.DefaultWindow)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,16 +84,21 @@ func TestTarIsReproducible(t *testing.T) {
 }
 
 func TestMakeCompressesOnce(t *testing.T) {
+	ctx := t.Context()
 	store, err := cache.Open(t.TempDir(), func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	first, cached, err := Make(store, filesOf(t, 0o755))
+	compressor, err := NewCompressor(ctx, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, cached, err := compressor.Make(ctx, filesOf(t, 0o755), DefaultWindow)
 	if err != nil || cached {
 		t.Fatalf("first: cached %t, %v", cached, err)
 	}
-	second, cached, err := Make(store, filesOf(t, 0o755))
+	second, cached, err := compressor.Make(ctx, filesOf(t, 0o755), DefaultWindow)
 	if err != nil || !cached || second.Path() != first.Path() {
 		t.Fatalf("second: cached %t, %v", cached, err)
 	}
@@ -112,7 +117,7 @@ func TestMakeCompressesOnce(t *testing.T) {
 	if err := os.Truncate(first.Path(), 10); err != nil {
 		t.Fatal(err)
 	}
-	if _, cached, err = Make(store, filesOf(t, 0o755)); err != nil || cached {
+	if _, cached, err = compressor.Make(ctx, filesOf(t, 0o755), DefaultWindow); err != nil || cached {
 		t.Errorf("a damaged entry was used: %t, %v", cached, err)
 	}
 }

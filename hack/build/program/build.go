@@ -5,17 +5,15 @@ package program
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"sort"
 	"strings"
 	"time"
 
 	"github.com/gardenadm/gardenadm/hack/build/cache"
+	"github.com/gardenadm/gardenadm/hack/build/license"
 	"github.com/gardenadm/gardenadm/hack/build/recipe"
 )
 
@@ -24,8 +22,12 @@ type Builder struct {
 	Root     string
 	Platform Platform
 	Cache    *cache.Store
+	// Images says that the programs go into images. Without it the licences of uncached ones are not listed: it takes seconds.
+	Images bool
 	// Progress is called once per program.
 	Progress func(p Built)
+
+	classifier *license.Classifier
 }
 
 // Platform is what programs are built for.
@@ -35,9 +37,20 @@ func (p Platform) String() string { return p.OS + "/" + p.Arch }
 
 // Built is a program's result.
 type Built struct {
-	Name, Version, Dir string
-	Cached             bool
-	Took               time.Duration
+	Name, Version string
+	// Dir holds the program's files and nothing else, Licenses is the file that lists what they were built of.
+	Dir, Licenses string
+	Cached        bool
+	Took          time.Duration
+}
+
+const (
+	filesName    = "files"
+	licensesName = "licenses.json"
+)
+
+func (r *Built) in(entry string) {
+	r.Dir, r.Licenses = filepath.Join(entry, filesName), filepath.Join(entry, licensesName)
 }
 
 // Build builds one program after the other, because the Go compiler uses all processors already.
@@ -68,33 +81,44 @@ func (b *Builder) one(ctx context.Context, p recipe.Program) (Built, error) {
 	}
 	key := p.Name + "-" + inputs
 	if dir, ok := b.Cache.Get(key); ok && !p.Uncached {
-		result.Dir, result.Cached = dir, true
+		result.in(dir)
+		result.Cached = true
 		return result, nil
 	}
 	if err := b.checkTools(p); err != nil {
 		return Built{}, err
 	}
-	result.Dir, err = b.Cache.Put(key, func(dir string) error { return b.fill(ctx, p, version, dir) })
+	dir, err := b.Cache.Put(key, func(dir string) error { return b.fill(ctx, p, version, dir) })
+	result.in(dir)
 	return result, err
 }
 
-func (b *Builder) fill(ctx context.Context, p recipe.Program, version, dir string) error {
+// fill makes a cache entry: the files and what they were built of.
+func (b *Builder) fill(ctx context.Context, p recipe.Program, version, entry string) error {
 	log := filepath.Join(b.Cache.Dir(), p.Name+".log")
-	if p.Debian != nil {
-		return extract(ctx, *p.Debian, b.Platform, log, dir)
+	dir := filepath.Join(entry, filesName)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return fmt.Errorf("make directory: %w", err)
 	}
-	if err := b.compile(ctx, p, version, log, dir); err != nil {
+	var list license.List
+	var err error
+	if p.Debian != nil {
+		err = extract(ctx, *p.Debian, b.Platform, log, dir, &list)
+	} else if err = b.compile(ctx, p, version, log, dir); err == nil && (b.Images || !p.Uncached) {
+		err = b.listLicenses(ctx, p, dir, &list)
+	}
+	if err != nil {
 		return err
 	}
-	names := make([]string, 0, len(p.Links))
-	for name := range p.Links {
-		names = append(names, name)
+	if err := checkMachine(dir, b.Platform); err != nil {
+		return err
 	}
-	sort.Strings(names)
-	for _, name := range names {
-		if err := os.Symlink(p.Links[name], filepath.Join(dir, name)); err != nil {
-			return fmt.Errorf("link %s: %w", name, err)
-		}
+	text, err := list.Encode()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(entry, licensesName), text, 0o644); err != nil {
+		return fmt.Errorf("write licences: %w", err)
 	}
 	return nil
 }
@@ -119,6 +143,11 @@ func (b *Builder) compile(ctx context.Context, p recipe.Program, version, log, d
 			return fmt.Errorf("compile %s: %w\n%s", file.Name, err, tail(log))
 		}
 	}
+	for name, target := range p.Links {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("link %s: %w", name, err)
+		}
+	}
 	return nil
 }
 
@@ -130,7 +159,7 @@ func (b *Builder) isCheckout(ctx context.Context) bool {
 // arguments are those of go build; nothing of this machine or moment gets into the result.
 func arguments(p recipe.Program, version string) []string {
 	link := []string{"-s", "-w"}
-	if p.Cgo {
+	if len(p.Archives) > 0 {
 		link = append(link, "-linkmode", "external", "-extldflags", `"-static"`)
 	}
 	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
@@ -148,12 +177,12 @@ func arguments(p recipe.Program, version string) []string {
 
 // environment is the caller's but for what would change the result.
 func (b *Builder) environment(p recipe.Program) []string {
-	cgo := "0"
-	if p.Cgo {
-		cgo = "1"
+	env := append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOOS="+b.Platform.OS, "GOARCH="+b.Platform.Arch,
+		"GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
+	if len(p.Archives) == 0 {
+		return append(env, "CGO_ENABLED=0")
 	}
-	return append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOOS="+b.Platform.OS, "GOARCH="+b.Platform.Arch,
-		"GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "CGO_ENABLED="+cgo, "CGO_CFLAGS=-O2 -g0", "CGO_LDFLAGS=")
+	return append(env, b.cEnvironment()...)
 }
 
 func (b *Builder) checkTools(p recipe.Program) error {
@@ -161,10 +190,6 @@ func (b *Builder) checkTools(p recipe.Program) error {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is not installed, run hack/setup build: %w", tool, err)
 		}
-	}
-	if p.Cgo && b.Platform.Arch != runtime.GOARCH && os.Getenv("CC") == "" {
-		return errors.New("it needs a C compiler and libseccomp of that platform: install gcc-<triplet> and libseccomp-dev:<arch>, " +
-			"set CC and PKG_CONFIG_PATH, or build it on such a machine")
 	}
 	return nil
 }

@@ -3,24 +3,27 @@ package program
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 
+	"github.com/gardenadm/gardenadm/hack/build/license"
 	"github.com/gardenadm/gardenadm/hack/build/recipe"
 )
 
-// extract unpacks packages and keeps the wanted files, the shared libraries and the loader that they need,
-// and the packages' copyright notices. Nothing of the packages is run, so any architecture can be unpacked anywhere.
-func extract(ctx context.Context, d recipe.Debian, platform Platform, log, dir string) error {
+// extract unpacks packages and keeps the wanted files, the shared libraries and the loader that they need; the packages
+// that these are of are added to the list. Nothing of the packages is run, so any architecture can be unpacked anywhere.
+func extract(ctx context.Context, d recipe.Debian, platform Platform, log, dir string, list *license.List) error {
 	tree, err := unpack(ctx, d, platform, log)
 	if err != nil {
 		return err
@@ -31,21 +34,21 @@ func extract(ctx context.Context, d recipe.Debian, platform Platform, log, dir s
 			return err
 		}
 	}
-	for name := range tree {
-		if strings.HasPrefix(name, "usr/share/doc/") && path.Base(name) == "copyright" {
-			if data, err := tree.read(name); err == nil {
-				keep[name] = data
-			}
-		}
+	owners, err := tree.owners()
+	if err != nil {
+		return err
 	}
-	for name, data := range keep {
+	for _, name := range slices.Sorted(maps.Keys(keep)) {
 		target := filepath.Join(dir, name)
-		mode := os.FileMode(0o755)
-		if strings.HasPrefix(name, "usr/share/") {
-			mode = 0o644
-		}
-		if err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.WriteFile(target, data, mode)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.WriteFile(target, keep[name], 0o755)); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
+		}
+		owner, ok := owners[name]
+		if !ok {
+			return fmt.Errorf("find the package of %s: there is none", name)
+		}
+		if err := list.AddDebian(owner, tree.read); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -59,9 +62,20 @@ type file struct {
 	link string
 }
 
+// contents is where unpack leaves a description of every package: its fields, then its files, then an empty line.
+const contents = "contents"
+
+// describe is run by mmdebstrap while the packages are still there.
+const describe = `for deb in "$1"/var/cache/apt/archives/*.deb; do
+  dpkg-deb --field "$deb" Package Version Architecture Source
+  dpkg-deb --fsys-tarfile "$deb" | tar --list
+  echo
+done >"$1/` + contents + `"`
+
+// unpack unpacks the packages, those that they need, and base-files, which has the texts of common licences.
 func unpack(ctx context.Context, d recipe.Debian, platform Platform, log string) (files, error) {
-	cmd := exec.CommandContext(ctx, "mmdebstrap", "--variant=extract", "--include="+strings.Join(d.Packages, ","),
-		"--architectures="+platform.Arch, "--format=tar", d.Suite, "-")
+	cmd := exec.CommandContext(ctx, "mmdebstrap", "--variant=extract", "--include=base-files,"+strings.Join(d.Packages, ","),
+		"--extract-hook="+describe, "--architectures="+platform.Arch, "--format=tar", d.Suite, "-")
 	messages, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("open build log: %w", err)
@@ -72,8 +86,12 @@ func unpack(ctx context.Context, d recipe.Debian, platform Platform, log string)
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("unpack Debian packages: %w\n%s", err, tail(log))
 	}
+	return readTree(&out)
+}
+
+func readTree(from io.Reader) (files, error) {
 	tree := files{}
-	archive := tar.NewReader(&out)
+	archive := tar.NewReader(from)
 	for {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -96,6 +114,35 @@ func unpack(ctx context.Context, d recipe.Debian, platform Platform, log string)
 			tree[name] = file{link: absolute("", header.Linkname)}
 		}
 	}
+}
+
+// owners tells the package of every file.
+func (t files) owners() (map[string]license.Debian, error) {
+	text, err := t.read(contents)
+	if err != nil {
+		return nil, err
+	}
+	owners := map[string]license.Debian{}
+	for _, stanza := range strings.Split(string(text), "\n\n") {
+		var d license.Debian
+		for _, line := range strings.Split(stanza, "\n") {
+			key, value, found := strings.Cut(line, ": ")
+			switch {
+			case !found || strings.HasPrefix(line, "."):
+				owners[strings.TrimPrefix(line, "./")] = d
+			case key == "Package":
+				d.Name, d.Source = value, cmp.Or(d.Source, value)
+			case key == "Version":
+				d.Version, d.SourceVersion = value, cmp.Or(d.SourceVersion, value)
+			case key == "Architecture":
+				d.Architecture = value
+			case key == "Source": // NAME, or NAME (VERSION) where that is another one
+				name, version, _ := strings.Cut(value, " (")
+				d.Source, d.SourceVersion = name, cmp.Or(strings.TrimSuffix(version, ")"), d.SourceVersion)
+			}
+		}
+	}
+	return owners, nil
 }
 
 func absolute(dir, link string) string {
@@ -158,7 +205,7 @@ func (t files) find(library string) (string, error) {
 	if len(found) == 0 {
 		return "", fmt.Errorf("%s is in none of the packages", library)
 	}
-	sort.Strings(found)
+	slices.Sort(found)
 	return found[0], nil
 }
 

@@ -9,12 +9,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
+	"github.com/gardenadm/gardenadm/hack/build/license"
 	"github.com/gardenadm/gardenadm/hack/build/recipe"
 )
+
+// format goes up with every change of what this package makes of the same inputs.
+const format = 2
 
 // version is what the module's go.mod pins, so that it stands in one place only.
 func (b *Builder) version(p recipe.Program) (string, error) {
@@ -38,18 +41,24 @@ func (b *Builder) version(p recipe.Program) (string, error) {
 // inputs is the hash of all that decides on the result: recipe, platform, compiler, pinned modules and our own sources.
 func (b *Builder) inputs(ctx context.Context, p recipe.Program, version string) (string, error) {
 	hash := sha256.New()
+	linked, err := b.linked(ctx, p)
+	if err != nil {
+		return "", err
+	}
 	recipeText, err := json.Marshal(struct {
+		Format    int
 		Recipe    recipe.Program
 		Version   string
 		Platform  Platform
 		Arguments []string
-	}{p, version, b.Platform, arguments(p, version)})
+		Linked    []license.Debian
+	}{format, p, version, b.Platform, arguments(p, version), linked})
 	if err != nil {
 		return "", fmt.Errorf("hash recipe: %w", err)
 	}
 	hash.Write(recipeText)
 	if p.Debian == nil && !p.Uncached {
-		compiler, err := b.compiler(ctx, p)
+		compiler, err := b.askGo(ctx, p, "env", "GOVERSION")
 		if err != nil {
 			return "", err
 		}
@@ -59,17 +68,6 @@ func (b *Builder) inputs(ctx context.Context, p recipe.Program, version string) 
 		}
 	}
 	return hex.EncodeToString(hash.Sum(nil))[:32], nil
-}
-
-// compiler is asked in the module's directory, because a module may demand a newer one.
-func (b *Builder) compiler(ctx context.Context, p recipe.Program) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION")
-	cmd.Dir = filepath.Join(b.Root, p.Dir)
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("ask go for its version: %w", err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // hashSources reads the module's files in order of their names; tests change nothing in the program.

@@ -15,7 +15,8 @@ func Programs() []Program {
 		},
 		{
 			Name: "etcd", Dir: "upstream/etcd", Module: "go.etcd.io/etcd/server/v3",
-			Files: []File{{"etcd", "."}, {"etcd-data", "./cmd/etcd-data"}},
+			Files: []File{{"etcd", "."}},
+			Links: map[string]string{"etcd-data": "etcd"},
 		},
 		{
 			Name: "coredns", Dir: "upstream/coredns", Module: "github.com/coredns/coredns",
@@ -28,14 +29,16 @@ func Programs() []Program {
 				{"containerd-shim-runc-v2", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"},
 			},
 			// Nodes snapshot with overlayfs; btrfs is left out already because it needs cgo.
-			Tags:   []string{"no_zfs", "no_devmapper", "no_tracing"},
+			// No tracing pages of gRPC: they alone make the linker keep every method, a third of the shim.
+			Tags:   []string{"no_zfs", "no_devmapper", "no_tracing", "no_rdt", "grpcnotrace"},
 			Stamps: []string{"github.com/containerd/containerd/v2/version.Version={version}"},
 		},
 		{
 			Name: "runc", Dir: "upstream/runc", Module: "github.com/opencontainers/runc",
 			Files: []File{{"runc", "github.com/opencontainers/runc"}},
 			Tags:  []string{"seccomp", "netgo", "osusergo"},
-			Cgo:   true, Tools: []string{"gcc", "pkg-config"},
+			// The compiler's own library comes with it whether named or not; here it counts for the licences.
+			Archives: []string{"libseccomp.a", "libc.a", "libgcc.a"}, Tools: []string{"pkg-config"},
 		},
 		{
 			Name: "cni-plugins", Dir: "upstream/cni", Module: "github.com/containernetworking/plugins",
@@ -56,8 +59,14 @@ func Programs() []Program {
 			Files: []File{{"pause", "."}},
 		},
 		{
-			Name: "nft", Version: "bookworm", Tools: []string{"mmdebstrap"},
+			Name: "nft", Version: "bookworm", Tools: []string{"mmdebstrap", "dpkg-deb"},
 			Debian: &Debian{Suite: "bookworm", Packages: []string{"nftables"}, Files: []string{"usr/sbin/nft"}},
+		},
+		{
+			// For tests only, in no image.
+			Name: "registry", Dir: "upstream/registry", Module: "github.com/distribution/distribution/v3",
+			Files:  []File{{"registry", "."}},
+			Stamps: []string{"github.com/distribution/distribution/v3/version.version={version}"},
 		},
 		{
 			Name: "echo", Dir: ".", Version: "v1", Uncached: true,
@@ -66,6 +75,8 @@ func Programs() []Program {
 		{
 			Name: "gardenadm", Dir: ".", Version: "v0.0.0-dev", Uncached: true,
 			Files: []File{{"gardenadm", "./cmd/gardenadm"}},
+			// The tracing pages of gRPC make the linker keep every method, a quarter of the program.
+			Tags: []string{"grpcnotrace"},
 		},
 	}
 }
@@ -93,7 +104,8 @@ func Images() []Image {
 		{Name: "coredns", Use: Pod, Layers: []Layer{{Program: "coredns", Dir: "/", Base: true}}, Entrypoint: []string{"/coredns"}, User: "65532:65532"},
 		{Name: "flannel", Use: Pod, Layers: []Layer{{Program: "flannel", Dir: "/usr/local/bin", Base: true}, nft}, Entrypoint: []string{"/usr/local/bin/flanneld"}},
 		{Name: "pause", Use: Pod, Layers: []Layer{{Program: "pause", Dir: "/", Base: true}}, Entrypoint: []string{"/pause"}, User: "65532:65532"},
-		{Name: "containerd", Use: Host, Layers: []Layer{{Program: "containerd", Dir: "/usr/local/bin"}}},
+		// This window, of 64 MiB, reaches from the shim back to the beginning of containerd.
+		{Name: "containerd", Use: Host, Layers: []Layer{{Program: "containerd", Dir: "/usr/local/bin", Window: 26}}},
 		{Name: "runc", Use: Host, Layers: []Layer{{Program: "runc", Dir: "/usr/local/bin"}}},
 		{Name: "cni-plugins", Use: Host, Layers: []Layer{{Program: "cni-plugins", Dir: "/opt/cni/bin"}}},
 	}

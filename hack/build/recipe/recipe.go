@@ -23,9 +23,9 @@ type Program struct {
 	Tags  []string
 	// Stamps are variables set at link time; {version}, {major} and {minor} are replaced.
 	Stamps []string
-	// Cgo programs are linked statically by the C compiler.
-	Cgo bool
-	// Tools are the commands that the build calls besides go; hack/setup installs them.
+	// Archives are the C libraries that a program with cgo is linked with, statically. None: it is built without cgo.
+	Archives []string
+	// Tools are the commands that the build calls besides go and the C compiler; hack/setup installs them.
 	Tools []string
 	// Debian says where the files come from when it is not a Go module.
 	Debian *Debian
@@ -70,6 +70,8 @@ type Layer struct {
 	Dir     string
 	// Base adds what a pod's image needs besides its program: /tmp, root and nonroot.
 	Base bool
+	// Window is the compressor's, as a binary logarithm of bytes; 0 is its default.
+	Window int
 }
 
 // Repository is where the bundle's images say they come from. The domain is a name, nothing answers there.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -71,7 +72,7 @@ func newBackend(t testing.TB, a authority, node string) *backend {
 		_, _ = io.Copy(conn, in)
 		_ = conn.Close()
 	}
-	server := &http.Server{Handler: b}
+	server := &http.Server{Handler: b, ErrorLog: log.New(io.Discard, "", 0)}
 	var all sync.WaitGroup
 	all.Go(func() {
 		_ = server.Serve(tls.NewListener(b, &tls.Config{Certificates: []tls.Certificate{a.certificate}, NextProtos: []string{"h2", "http/1.1"}}))

@@ -21,7 +21,7 @@ func (p *Proxy) Drain(ctx context.Context) error {
 
 // HandOver stops accepting and returns the open connections, whole and with no byte lost, for the Inherited of the next
 // process. Clients and servers do not notice. A connection whose receiver takes nothing until ctx ends stays behind and
-// is counted by the error; it is reset when Serve ends.
+// is counted by the error; it is reset when Serve ends, which has to be next.
 func (p *Proxy) HandOver(ctx context.Context) ([]Pair, error) {
 	p.closeListeners()
 	p.pass()

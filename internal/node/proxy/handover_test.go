@@ -155,7 +155,7 @@ func TestHandOverLeavesWhoDoesNotRead(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	one := newBackend(t, a, "cp-1")
-	one.raw = func(io.Reader, *net.TCPConn) {} // never reads on
+	one.raw = func(_ io.Reader, conn *net.TCPConn) { _ = conn.SetReadBuffer(4096) } // never reads on
 	p := run(t, Options{Authorities: a.pool}, defaultTiming(), one)
 	stuck := dial(t, p.address)
 	_ = stuck.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))

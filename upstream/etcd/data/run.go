@@ -1,18 +1,32 @@
-// Command etcd-data turns descriptions of etcd members into etcd data directories, with no etcd running;
-// used on control plane nodes, in the etcd image and, laid on the host, before the first start.
-package main
+// Package data turns descriptions of etcd members into etcd data directories, with no etcd running.
+// Used by the program etcd-data: on control plane nodes, in the etcd image and, laid on the host, before the first start.
+package data
 
 import (
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"sort"
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/version"
 )
+
+// Run is the program etcd-data: it does what args say, prints its result, a line, to out and what went wrong to problems.
+// It returns the exit code: 2 for a call that cannot work however often it is tried, 1 for any other failure.
+func Run(args []string, out, problems io.Writer) int {
+	err := run(args, out)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	fmt.Fprintln(problems, "etcd-data:", err)
+	var usage usageError
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
 
 // verb is one subcommand; it prints its result, a line, to out.
 type verb func(args []string, out io.Writer) error
@@ -21,20 +35,6 @@ func verbs() map[string]verb {
 	return map[string]verb{
 		"create":  runCreate,
 		"version": runVersion,
-	}
-}
-
-func main() {
-	err := run(os.Args[1:], os.Stdout)
-	var usage usageError
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-	case errors.As(err, &usage):
-		fmt.Fprintln(os.Stderr, "etcd-data:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "etcd-data:", err)
-		os.Exit(1)
 	}
 }
 
