@@ -18,6 +18,13 @@ build: setup ## bin/gardenadm and .local/bundle.tar.zst
 	@go run ./hack/build bundle -o .local/bundle
 	@bin/gardenadm bundle create --images .local/bundle -o .local/bundle.tar.zst
 
+arm64: ## bin/arm64/gardenadm and .local/bundle-arm64.tar.zst, cross-compiled
+	@hack/setup build arm64
+	@go run ./hack/build program gardenadm --platform linux/arm64 -o bin/arm64
+	@go run ./hack/build bundle --platform linux/arm64 -o .local/bundle-arm64
+	@go run ./hack/build program gardenadm -o bin
+	@bin/gardenadm bundle create --images .local/bundle-arm64 --platform linux/arm64 -o .local/bundle-arm64.tar.zst
+
 cluster: build ## a running cluster; .local/kubeconfig works from here
 	@hack/cluster up
 
@@ -47,4 +54,4 @@ bench: build ## figures of the first walk
 clean: cluster-down ## remove what was built here; the cache of programs stays
 	@rm -rf bin .local
 
-.PHONY: help setup build cluster cluster-down generate golden verify integration-test e2e test chaos bench clean
+.PHONY: help setup build arm64 cluster cluster-down generate golden verify integration-test e2e test chaos bench clean
