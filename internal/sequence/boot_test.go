@@ -28,6 +28,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/image"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/model/manifest"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/host/hosttest"
 	"github.com/gardenadm/gardenadm/internal/render/component"
@@ -310,6 +311,67 @@ func TestBootOnAnUnfitMachineChangesNothing(t *testing.T) {
 		}
 		if set, _ := i.Secrets.Load(t.Context()); len(set) > 0 {
 			t.Errorf("%s: issued %q", name, set.Keys())
+		}
+	}
+}
+
+// A run without manifests goes on with those of the run before it, and a machine whose cluster was made of others is left alone.
+func TestManifestsAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, i := bare(t)
+		set := manifest.Builtin(netip.MustParsePrefix("192.0.2.0/24"))
+		set.Shoot.Name = "plant"
+		i.Manifests = &set
+		if err := bootUntilAPI(t, i); !errors.Is(err, errAPIAwaited) {
+			t.Fatal(err)
+		}
+		if at := first(fake.Log(), "write "+layout.FileManifests+" 0600 "); at < 0 {
+			t.Errorf("the manifests are not kept for root only:\n%s", strings.Join(fake.Log(), "\n"))
+		}
+
+		again := &Init{Host: fake.Host(), Bundle: i.Bundle, Program: program, Secrets: i.Secrets}
+		if err := bootUntilAPI(t, again); !errors.Is(err, errAPIAwaited) {
+			t.Fatalf("run again: %v", err)
+		}
+		if again.Cluster.Shoot.Name != "plant" {
+			t.Errorf("run again without manifests, the cluster is %s", again.Cluster.Shoot.Name)
+		}
+
+		others := manifest.Builtin(netip.MustParsePrefix("192.0.2.0/24"))
+		changed := &Init{Host: fake.Host(), Bundle: i.Bundle, Program: program, Secrets: i.Secrets, Manifests: &others}
+		before := len(fake.Log())
+		err := changed.Boot().Run(t.Context(), nil)
+		if found := fault.Of(err); len(found) == 0 || found[0].Code != fault.OtherManifests {
+			t.Errorf("with other manifests: %v", err)
+		}
+		if log := fake.Log()[before:]; len(log) > 0 {
+			t.Errorf("with other manifests, the machine was changed: %q", log)
+		}
+	})
+}
+
+// What does not fit the manifests is told before anything is changed.
+func TestBootRefusesWhatDoesNotFit(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*Init, *manifest.Set)
+		want   fault.Code
+	}{
+		"field that is not heeded": {func(_ *Init, set *manifest.Set) { set.Shoot.Spec.SeedName = new("seed") }, fault.UnsupportedField},
+		"address of another network": {func(_ *Init, set *manifest.Set) {
+			set.Shoot.Spec.Networking.Nodes = new("10.1.0.0/16")
+		}, fault.NodeAddress},
+		"zone that is not the pool's": {func(i *Init, _ *manifest.Set) { i.Zone = "moon" }, fault.BadFlag},
+	} {
+		fake, i := bare(t)
+		set := manifest.Builtin(netip.MustParsePrefix("192.0.2.0/24"))
+		i.Manifests = &set
+		test.change(i, &set)
+		err := i.Boot().Run(t.Context(), nil)
+		if found := fault.Of(err); len(found) == 0 || found[0].Code != test.want {
+			t.Errorf("%s: got %v, want %s", name, err, test.want)
+		}
+		if log := fake.Log(); len(log) > 0 {
+			t.Errorf("%s: changed the machine: %q", name, log)
 		}
 	}
 }

@@ -77,7 +77,12 @@ func (i *Init) check(ctx context.Context) (err error) {
 	if err := i.bundleFits(wanted); err != nil {
 		return err
 	}
-	i.Machine, err = hoststep.Check(ctx, i.Host, hoststep.CheckInput(wanted, i.NodeIP, i.SkipChecks))
+	if i.Machine, err = hoststep.Check(ctx, i.Host, hoststep.CheckInput(wanted, i.NodeIP, i.SkipChecks)); err != nil {
+		return err
+	}
+	if i.Manifests != nil { // the built-in ones take the machine's network
+		_, err = i.Machine.Node(wanted, i.Zone)
+	}
 	return err
 }
 

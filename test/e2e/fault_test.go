@@ -33,7 +33,7 @@ var bootFaults = map[string]struct{ spoil, args, code, mention string }{
 	"programs not executable": {"mkdir -p /opt; mount -t tmpfs -o size=2g,noexec none /opt", "", "GA-30", "containerd"},
 	"etcd's port taken":       {"systemd-run --unit=port systemd-socket-activate --accept -l 2379 cat; until ss -ltn | grep -q :2379; do sleep 0.1; done", "--skip-check ports", "GA-3012", "2379"},
 	"API server's port taken": {"systemd-run --unit=port systemd-socket-activate --accept -l 6443 cat; until ss -ltn | grep -q :6443; do sleep 0.1; done", "--skip-check ports", "GA-3012", "6443"},
-	"damaged etcd data":       {"mkdir -p -m 700 /var/lib/etcd-main/data/new.etcd/member/wal; echo garbage >/var/lib/etcd-main/data/new.etcd/member/wal/0000000000000000-0000000000000000.wal", "--skip-check etcd-data,leftovers", "GA-", "etcd"},
+	"damaged etcd data":       {"mkdir -p -m 700 /var/lib/etcd-main/data/new.etcd/member/wal; echo garbage >/var/lib/etcd-main/data/new.etcd/member/wal/0000000000000000-0000000000000000.wal", "--skip-check etcd-data,leftovers", "GA-2102", "already holds a cluster"},
 	"kubelet's configuration": {
 		"mkdir -p /var/lib/kubelet/config.d; printf 'apiVersion: kubelet.config.k8s.io/v1beta1\\nkind: KubeletConfiguration\\nevictionHard: 7\\n' >/var/lib/kubelet/config.d/99-user.conf",
 		"--skip-check kubelet,leftovers", "GA-3022", "evictionHard"},
