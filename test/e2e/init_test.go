@@ -120,6 +120,7 @@ func (h *host) documentedCommandsRun(t *testing.T) {
 		"gardenadm preflight":                     "0 failed",
 		"gardenadm status":                        "kube-apiserver",
 		"gardenadm logs kube-apiserver --tail 20": " ",
+		"gardenadm certs check":                   "kube-apiserver",
 		"gardenadm explain GA-2101":               "another gardenadm works on this machine",
 		"gardenadm manifests":                     "kind: Shoot",
 		"gardenadm version -o yaml":               "gardener: v1",

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/host/hosttest"
+)
+
+func TestCertsCheck(t *testing.T) {
+	now := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	fake := hosttest.New()
+	h := fake.Host()
+	for name, left := range map[string]time.Duration{"late": -time.Hour, "next": 48 * time.Hour, "young": 1000 * time.Hour} {
+		raw := certificate(t, name, now.Add(left))
+		if err := h.Files.Write(t.Context(), layout.DirStaticPods+"/pod/volume/"+name+".crt", bytes.NewReader(raw), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for within, want := range map[time.Duration]struct{ order, says string }{
+		time.Hour:        {"expired late, ok next, ok young", "1 of 3"},
+		72 * time.Hour:   {"expired late, soon next, ok young", "2 of 3"},
+		2000 * time.Hour: {"expired late, soon next, soon young", "3 of 3"},
+	} {
+		var out strings.Builder
+		err := checkCertificates(t.Context(), h, certificateCheck{Now: now, Within: within}, &out)
+		var got []string
+		for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n")[1:] {
+			fields := strings.Fields(line)
+			got = append(got, fields[0]+" "+fields[len(fields)-2])
+		}
+		if order := strings.Join(got, ", "); order != want.order {
+			t.Errorf("within %s: got %s, want %s", within, order, want.order)
+		}
+		if found := fault.Of(err); len(found) == 0 || found[0].Code != fault.CertificateExpired || !strings.Contains(err.Error(), want.says) || !strings.Contains(err.Error(), "late.crt") {
+			t.Errorf("within %s: %v", within, err)
+		}
+	}
+	if err := h.Files.Remove(t.Context(), layout.DirStaticPods+"/pod/volume/late.crt"); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkCertificates(t.Context(), h, certificateCheck{Now: now, Within: time.Hour}, &strings.Builder{}); err != nil {
+		t.Errorf("all is well: %v", err)
+	}
+}
+
+func certificate(t *testing.T, name string, ends time.Time) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: ends.Add(-9999 * time.Hour), NotAfter: ends}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
+}
