@@ -52,7 +52,7 @@ func Root(streams Streams) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(initCommand(streams), preflightCommand(streams), manifestsCommand(streams), versionCommand(streams), runCommand())
-	root.AddCommand(statusCommand(streams), logsCommand(streams), explainCommand(streams), bundleCommand(streams), certsCommand(streams))
+	root.AddCommand(statusCommand(streams), logsCommand(streams), explainCommand(streams), bundleCommand(streams), certsCommand(streams), tokenCommand(streams))
 	return root
 }
 

@@ -57,6 +57,7 @@ func TestInit(t *testing.T) {
 	t.Run("processes", func(t *testing.T) { node.processesAreAsRendered(t) })
 	t.Run("defaults", func(t *testing.T) { node.defaultsAreSafe(t) })
 	t.Run("documented commands", node.documentedCommandsRun)
+	t.Run("tokens", node.tokensWork)
 	t.Run("second init", func(t *testing.T) { node.secondInitChangesNothing(t) })
 
 	// A process of the host reaches a Service although there is no default route.

@@ -43,6 +43,8 @@ func Graph(in Input) *flow.Graph {
 	label := g.Add("label the control plane node", step(in.labelNode, nodeWait), keep)
 	approve := g.Add("approve the kubelet's serving certificate", step(in.approveServing, nodeWait).Unless(in.approvedElsewhere), label)
 
+	g.Add("publish whom to trust", step(in.publishInfo, requestTry), keep)
+
 	announce := g.Add("announce what is applied", step(in.announce, requestTry), keep)
 	var applied []*flow.Task
 	for _, part := range catalog.All() {
@@ -65,6 +67,10 @@ func (in Input) explained(wait func(context.Context) error) func(context.Context
 
 func (in Input) keepSecrets(ctx context.Context) error {
 	return apistep.KeepSecrets(ctx, in.API, in.Secrets)
+}
+
+func (in Input) publishInfo(ctx context.Context) error {
+	return apistep.PublishInfo(ctx, in.API, in.Secrets, in.Node)
 }
 
 func (in Input) labelNode(ctx context.Context) error {

@@ -1,0 +1,246 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gardenadm/gardenadm/internal/fault"
+	kube "github.com/gardenadm/gardenadm/internal/kube/client"
+	"github.com/gardenadm/gardenadm/internal/kube/token"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+)
+
+// tokenOptions are the flags of token create.
+type tokenOptions struct {
+	description string
+	validity    time.Duration
+	binding     token.Binding
+	file        string
+}
+
+func tokenCommand(streams Streams) *cobra.Command {
+	command := &cobra.Command{
+		Use: "token", Short: "Make, list and delete bootstrap tokens", Args: noArguments,
+		Long: "A bootstrap token is a password that lets a machine ask for a place in the cluster, for a time between ten minutes and a day.\n" +
+			"The commands use the kubeconfig that KUBECONFIG names, else " + layout.FileAdminKubeconfig + ".",
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{fmt.Errorf("say what to do with tokens: generate, create, list or delete")}
+		},
+	}
+	command.AddCommand(tokenGenerateCommand(streams), tokenCreateCommand(streams), tokenListCommand(streams), tokenDeleteCommand(streams))
+	return command
+}
+
+func tokenGenerateCommand(streams Streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "generate", Short: "Print a new token that no cluster knows yet", Args: noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			one, err := token.Generate()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(streams.Out, one.Text())
+			return err
+		},
+	}
+}
+
+func tokenCreateCommand(streams Streams) *cobra.Command {
+	var options tokenOptions
+	command := &cobra.Command{
+		Use: "create [TOKEN]", Short: "Make a token that machines can join with, and print it",
+		Long: "Makes the token known to the cluster, a new one when none is given, and prints it. On a command line everybody on the machine sees a token:\n" +
+			"--token-file reads it from a file, - from standard input.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("unexpected argument: give one token at most")} // the argument may be a secret
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, args []string) error {
+			return createToken(command.Context(), options, args, streams)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&options.description, "description", token.DefaultDescription, "what the token is for")
+	flags.DurationVar(&options.validity, "validity", token.DefaultValidity, "how long the token lives, between 10m and 24h")
+	flags.StringVar(&options.binding.Node, "node", "", "name of the only node that may join with it")
+	flags.StringVarP(&options.binding.Pool, "worker-pool-name", "w", "", "the only worker pool that may be joined with it")
+	flags.BoolVar(&options.binding.SingleUse, "single-use", false, "the first node that joins with it is the only one")
+	flags.StringVar(&options.file, "token-file", "", "file with the token, - for standard input")
+	return command
+}
+
+func createToken(ctx context.Context, options tokenOptions, args []string, streams Streams) error {
+	if err := token.CheckValidity(options.validity); err != nil {
+		return err
+	}
+	one, err := options.token(args)
+	if err != nil {
+		return err
+	}
+	one.Description, one.Binding = options.description, options.binding
+	one.Expires = time.Now().Add(options.validity).UTC().Truncate(time.Second)
+	store, err := tokenStore()
+	if err != nil {
+		return err
+	}
+	if err := store.Create(ctx, one); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(streams.Out, one.Text())
+	return err
+}
+
+// token is the given one, or a new one.
+func (o tokenOptions) token(args []string) (token.Token, error) {
+	switch {
+	case len(args) > 0 && o.file != "":
+		return token.Token{}, usageError{fmt.Errorf("give the token as an argument or with --token-file, not both")}
+	case len(args) > 0:
+		return token.Parse(args[0])
+	case o.file == "":
+		return token.Generate()
+	}
+	source := io.Reader(os.Stdin)
+	if o.file != "-" {
+		file, err := os.Open(o.file)
+		if err != nil {
+			return token.Token{}, usageError{fmt.Errorf("--token-file: %w", err)}
+		}
+		defer file.Close()
+		source = file
+	}
+	raw, err := io.ReadAll(io.LimitReader(source, 1024))
+	if err != nil {
+		return token.Token{}, usageError{fmt.Errorf("--token-file: %w", err)}
+	}
+	return token.Parse(string(raw))
+}
+
+// tokenData is what `token list -o json` prints; the secret part is never among it.
+type tokenData struct {
+	ID          string    `json:"id"`
+	Expires     time.Time `json:"expires"`
+	Description string    `json:"description,omitempty"`
+	Node        string    `json:"node,omitempty"`
+	Pool        string    `json:"pool,omitempty"`
+	SingleUse   bool      `json:"singleUse"`
+	UsedBy      []string  `json:"usedBy"`
+}
+
+func tokenListCommand(streams Streams) *cobra.Command {
+	var output string
+	command := &cobra.Command{
+		Use: "list", Short: "List the tokens of the cluster, without their secret parts", Args: noArguments,
+		RunE: func(command *cobra.Command, _ []string) error {
+			store, err := tokenStore()
+			if err != nil {
+				return err
+			}
+			tokens, err := store.List(command.Context())
+			if err != nil {
+				return err
+			}
+			all := []tokenData{}
+			for _, one := range tokens {
+				all = append(all, tokenData{
+					one.ID, one.Expires, one.Description, one.Binding.Node, one.Binding.Pool, one.Binding.SingleUse, append([]string{}, one.UsedBy...),
+				})
+			}
+			return printAs(streams.Out, output, all, func() { printTokens(streams.Out, all, time.Now()) })
+		},
+	}
+	outputFlag(command, &output)
+	return command
+}
+
+func printTokens(out io.Writer, all []tokenData, now time.Time) {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tENDS IN\tFOR\tUSED BY\tDESCRIPTION")
+	for _, one := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.ID, ends(one.Expires, now), one.whom(), dash(strings.Join(one.UsedBy, ",")), dash(one.Description))
+	}
+	table.Flush() //nolint:errcheck // as all printing of tables
+}
+
+func (t tokenData) whom() string {
+	var out []string
+	if t.Node != "" {
+		out = append(out, "node "+t.Node)
+	}
+	if t.Pool != "" {
+		out = append(out, "pool "+t.Pool)
+	}
+	if t.SingleUse {
+		out = append(out, "one node")
+	}
+	if len(out) == 0 {
+		return "everybody"
+	}
+	return strings.Join(out, ", ")
+}
+
+func ends(at, now time.Time) string {
+	if at.IsZero() {
+		return "never"
+	}
+	return days(at.Sub(now))
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func tokenDeleteCommand(streams Streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete ID...", Short: "Make tokens unknown to the cluster",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{fmt.Errorf("name the tokens by their IDs, as gardenadm token list shows them")}
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, args []string) error {
+			store, err := tokenStore()
+			if err != nil {
+				return err
+			}
+			for _, id := range args {
+				id, _, _ = strings.Cut(id, ".") // a whole token is taken too, and its secret never told
+				if err := store.Delete(command.Context(), id); err != nil {
+					return err
+				}
+				fmt.Fprintf(streams.Out, "token %s deleted\n", id)
+			}
+			return nil
+		},
+	}
+}
+
+// tokenStore connects as the administrator.
+func tokenStore() (token.Store, error) {
+	file := os.Getenv("KUBECONFIG")
+	if file == "" {
+		file = layout.FileAdminKubeconfig
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return token.Store{}, preconditionError{fmt.Errorf("read kubeconfig: %w: run it as root on a control plane node, or set KUBECONFIG", err)}
+	}
+	api, err := kube.New(raw)
+	if err != nil {
+		return token.Store{}, preconditionError{fault.New(fault.BadFlag, "read kubeconfig %s: %w", file, err)}
+	}
+	return token.Store{API: api}, nil
+}
