@@ -59,6 +59,7 @@ func TestLogs(t *testing.T) {
 		"kube-system_etcd-main-m_1/etcd/1.log":                "2026-11-22T18:10:00Z stderr F old pod\n",
 		"kube-system_etcd-main-m_0/etcd/0.log":                "2026-11-22T18:19:00Z stderr F first run\n",
 		"kube-system_etcd-main-m_0/etcd/1.log":                "2026-11-22T18:20:00Z stderr P new \n2026-11-22T18:20:00Z stderr F pod\n",
+		"kube-system_etcd-main-m_0/etcd/2.log":                "", // has only begun
 		"kube-system_coredns-f97b58586-msd5f_7/coredns/0.log": "2026-11-22T18:20:00Z stdout F dns\n",
 	} {
 		write(t, h, layout.DirPodLogs+"/"+path, text)

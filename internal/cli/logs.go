@@ -107,10 +107,7 @@ func newest(ctx context.Context, h *host.Host, containers []podlog.Container) []
 	var out []podlog.Container
 	var written time.Time // when the last one in out was written to
 	for _, one := range containers {
-		at := time.Time{}
-		if last, err := podlog.Tail(ctx, h.Observer, one.Files[len(one.Files)-1], 1); err == nil && len(last) > 0 {
-			at = last[0].Time
-		}
+		_, at := lastSaid(ctx, h, one)
 		if n := len(out); n > 0 && out[n-1].Namespace == one.Namespace && out[n-1].Pod == one.Pod && out[n-1].Name == one.Name {
 			if at.After(written) {
 				out[n-1], written = one, at
@@ -120,6 +117,17 @@ func newest(ctx context.Context, h *host.Host, containers []podlog.Container) []
 		out, written = append(out, one), at
 	}
 	return out
+}
+
+// lastSaid returns the run of a container that wrote something last, as an index of its files, and when. A run that has only begun has
+// written nothing yet: what it will fail of, the one before it has said.
+func lastSaid(ctx context.Context, h *host.Host, container podlog.Container) (int, time.Time) {
+	for at := len(container.Files) - 1; at >= 0; at-- {
+		if last, err := podlog.Tail(ctx, h.Observer, container.Files[at], 1); err == nil && len(last) > 0 {
+			return at, last[0].Time
+		}
+	}
+	return len(container.Files) - 1, time.Time{}
 }
 
 // known are the names that a user may type.
@@ -160,7 +168,7 @@ func unitLog(ctx context.Context, h *host.Host, out io.Writer, unit string, opti
 }
 
 func podLog(ctx context.Context, h *host.Host, out io.Writer, container podlog.Container, options logOptions) error {
-	at := len(container.Files) - 1
+	at, _ := lastSaid(ctx, h, container)
 	if options.previous {
 		if at--; at < 0 {
 			return fmt.Errorf("%s has no log of an earlier run", container.Pod)
