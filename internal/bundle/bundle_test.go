@@ -45,8 +45,8 @@ func hardlink(name, to string) tar.Header {
 }
 func dir(name string) tar.Header { return tar.Header{Name: name, Typeflag: tar.TypeDir} }
 
-// layer packs entries; the content of a regular file is in its Linkname.
-func layer(t testing.TB, mediaType types.MediaType, entries ...tar.Header) v1.Layer {
+// layerOf packs entries; the content of a regular file is in its Linkname.
+func layerOf(t testing.TB, mediaType types.MediaType, entries ...tar.Header) v1.Layer {
 	t.Helper()
 	var out bytes.Buffer
 	var compressed io.WriteCloser
@@ -140,7 +140,7 @@ func extract(b *Bundle, paths ...string) (map[string]string, error) {
 }
 
 func TestVectorAndImages(t *testing.T) {
-	b := opened(t, pack(t, annotated(nil), "amd64", layer(t, types.OCILayer, file("a", "1"))))
+	b := opened(t, pack(t, annotated(nil), "amd64", layerOf(t, types.OCILayer, file("a", "1"))))
 	if len(b.Images(UsePod)) != 0 || len(b.Images(UseHost)) != 1 {
 		t.Fatal("wrong use")
 	}
@@ -193,7 +193,7 @@ func TestExtract(t *testing.T) {
 			t.Run(test.name+"/"+string(mediaType), func(t *testing.T) {
 				var layers []v1.Layer
 				for _, entries := range test.layers {
-					layers = append(layers, layer(t, mediaType, entries...))
+					layers = append(layers, layerOf(t, mediaType, entries...))
 				}
 				paths := test.paths
 				for path := range test.want {
@@ -215,7 +215,7 @@ func TestExtract(t *testing.T) {
 }
 
 func TestErrorOfReceiverIsKept(t *testing.T) {
-	b := opened(t, pack(t, annotated(nil), "amd64", layer(t, types.OCILayerZStd, file("a", "1"))))
+	b := opened(t, pack(t, annotated(nil), "amd64", layerOf(t, types.OCILayerZStd, file("a", "1"))))
 	full := errors.New("disk full")
 	err := b.Extract(context.Background(), reference, []string{"/a"}, func(string, io.Reader) error { return full })
 	if !errors.Is(err, full) {
@@ -229,7 +229,7 @@ func TestErrorOfReceiverIsKept(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	whole := layer(t, types.OCILayerZStd, file("a", "content of a"))
+	whole := layerOf(t, types.OCILayerZStd, file("a", "content of a"))
 	digest, err := whole.Digest()
 	if err != nil {
 		t.Fatal(err)
@@ -297,7 +297,7 @@ func flip(name string) error {
 
 func TestDamagedLayer(t *testing.T) {
 	for _, mediaType := range []types.MediaType{types.OCILayerZStd, types.OCIUncompressedLayer} {
-		whole := layer(t, mediaType, file("a", "content of a"))
+		whole := layerOf(t, mediaType, file("a", "content of a"))
 		digest, err := whole.Digest()
 		if err != nil {
 			t.Fatal(err)
@@ -329,7 +329,7 @@ func TestDamagedLayer(t *testing.T) {
 		}
 		content.Close()
 	}
-	b := opened(t, pack(t, annotated(nil), "amd64", layer(t, types.OCILayer)))
+	b := opened(t, pack(t, annotated(nil), "amd64", layerOf(t, types.OCILayer)))
 	if _, err := b.Blob(context.Background(), "sha256:../../etc/passwd"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a foreign blob: %v", err)
 	}

@@ -20,7 +20,7 @@ func FuzzLayer(f *testing.F) {
 		{file("a", "1"), symlink("b", "a")}, {symlink("a", "a")}, {hardlink("a", "b")}, {file(".wh.a", ""), file(".wh..wh..opq", "")}, {symlink("a", "../..")},
 	} {
 		for _, mediaType := range []types.MediaType{types.OCILayer, types.OCILayerZStd, types.OCIUncompressedLayer} {
-			compressed, err := layer(f, mediaType, entries...).Compressed()
+			compressed, err := layerOf(f, mediaType, entries...).Compressed()
 			if err != nil {
 				f.Fatal(err)
 			}
@@ -32,7 +32,7 @@ func FuzzLayer(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b := opened(t, pack(t, annotated(nil), "amd64", static.NewLayer(data, types.OCILayer), layer(t, types.OCILayer, file("z", "1"))))
+		b := opened(t, pack(t, annotated(nil), "amd64", static.NewLayer(data, types.OCILayer), layerOf(t, types.OCILayer, file("z", "1"))))
 		if got, err := extract(b, "/a", "/b"); err == nil && len(got) != 2 {
 			t.Errorf("asked for two files, got %v", got)
 		}

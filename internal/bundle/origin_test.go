@@ -187,7 +187,7 @@ func TestFileTellsWhatItHas(t *testing.T) {
 
 func TestFits(t *testing.T) {
 	o := origin(t, good(t).file(t))
-	plain := opened(t, pack(t, annotated(nil), "amd64", layer(t, types.OCILayer)))
+	plain := opened(t, pack(t, annotated(nil), "amd64", layerOf(t, types.OCILayer)))
 	for name, c := range map[string]struct {
 		contents   *Contents
 		kubernetes string

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gardenadm/gardenadm/internal/bundle"
+	"github.com/gardenadm/gardenadm/internal/node/layer"
 )
 
 // maxText bounds the files that are read into memory, in bytes. All licences of Kubernetes together are 2 MiB.
@@ -28,14 +28,14 @@ type findings struct {
 }
 
 // scan reads a layer. Files that a higher layer hides are handed out with the image all the same, so they count.
-func scan(ctx context.Context, layer Layer) (findings, error) {
+func scan(ctx context.Context, of Layer) (findings, error) {
 	out := findings{declared: map[string][]component{}, texts: map[string]string{}}
-	compressed, err := layer.Open()
+	compressed, err := of.Open()
 	if err != nil {
 		return findings{}, err
 	}
 	defer compressed.Close()
-	plain, err := bundle.Decompress(compressed)
+	plain, err := layer.Decompress(compressed)
 	if err != nil {
 		return findings{}, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/bundle"
 	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/node/layer"
 )
 
 // Files of an OCI image layout.
@@ -116,7 +117,7 @@ func unpack(ctx context.Context, file string, cache *store) ([]byte, error) {
 		return nil, err
 	}
 	defer from.Close()
-	plain, err := bundle.Decompress(&stoppable{ctx, from})
+	plain, err := layer.Decompress(&stoppable{ctx, from})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ type Host struct {
 	Files    Files
 	Units    Units
 	Images   Images
+	Content  Content
 	Network  Network
 	Runner   Runner
 	Prober   Prober
@@ -22,6 +23,16 @@ type Host struct {
 	Observer Observer
 	// Inspector tries and measures; Prober only looks.
 	Inspector Inspector
+
+	// The parts below look at and take away what programs leave on a machine.
+	Links     Links
+	Tables    Tables
+	Mounts    Mounts
+	Processes Processes
+	Kernel    Kernel
+	UnitTable UnitTable
+	Runtime   Runtime
+	Trees     Trees
 
 	// close ends connections; nil where there are none.
 	close func() error
@@ -115,6 +126,12 @@ type Images interface {
 	// What is there already is not read again. Of an index, the manifest for this machine must be there; those of other
 	// platforms are taken when blobs has them. The record comes last: an image that is listed is whole and unpacked.
 	Import(ctx context.Context, image Image, blobs Blobs) error
+	// Store is Import without unpacking: the image is there for whoever reads Content. A container that is made of it waits
+	// until it is unpacked.
+	Store(ctx context.Context, image Image, blobs Blobs) error
+	// Release takes the pin from each image that Import or Store made, but for those to keep, by name and digest as they were
+	// imported. It removes none: that is up to kubelet's garbage collection. Pins of others stay.
+	Release(ctx context.Context, keep []Image) error
 	// List returns all images in order of name.
 	List(ctx context.Context) ([]Image, error)
 }

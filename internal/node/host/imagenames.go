@@ -28,3 +28,18 @@ func ImageNames(name, digest string) ([]string, error) {
 	}
 	return names, nil
 }
+
+// RecordNames returns all ImageNames of these images.
+func RecordNames(images []Image) (map[string]bool, error) {
+	out := map[string]bool{}
+	for _, image := range images {
+		names, err := ImageNames(image.Name, image.Digest)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			out[name] = true
+		}
+	}
+	return out, nil
+}

@@ -25,6 +25,9 @@ const (
 	// pinnedLabel is what the CRI plugin tells kubelet's garbage collection by.
 	pinnedLabel = "io.cri-containerd.pinned"
 	pinnedValue = "pinned"
+	// ownerLabel tells the images that gardenadm brought from those that a user or kubelet did.
+	ownerLabel = "dev.gardenadm.image"
+	ownerValue = "imported"
 )
 
 // imageStore is the real containerd.

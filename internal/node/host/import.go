@@ -25,13 +25,24 @@ func SortImages(images []Image) {
 }
 
 func (s *imageStore) Import(ctx context.Context, image Image, blobs Blobs) error {
-	if err := s.importImage(ctx, image, blobs); err != nil {
+	// Layers whose snapshots exist are passed over.
+	unpack := func(ctx context.Context, image containerd.Image) error { return image.Unpack(ctx, snapshotter) }
+	if err := s.add(ctx, image, blobs, unpack); err != nil {
 		return fmt.Errorf("import image %s: %w", image.Name, err)
 	}
 	return nil
 }
 
-func (s *imageStore) importImage(ctx context.Context, image Image, blobs Blobs) (err error) {
+func (s *imageStore) Store(ctx context.Context, image Image, blobs Blobs) error {
+	packed := func(context.Context, containerd.Image) error { return nil }
+	if err := s.add(ctx, image, blobs, packed); err != nil {
+		return fmt.Errorf("store image %s: %w", image.Name, err)
+	}
+	return nil
+}
+
+// add takes the content, makes it ready for use and records it.
+func (s *imageStore) add(ctx context.Context, image Image, blobs Blobs, makeReady func(context.Context, containerd.Image) error) (err error) {
 	root, err := digest.Parse(image.Digest)
 	if err != nil {
 		return fmt.Errorf("read digest %q: %w", image.Digest, err)
@@ -62,12 +73,11 @@ func (s *imageStore) importImage(ctx context.Context, image Image, blobs Blobs) 
 	if err := parts.tree(ctx, target); err != nil {
 		return err
 	}
-	record := images.Image{Name: names[0], Target: target, Labels: map[string]string{managedLabel: managedValue}}
+	record := images.Image{Name: names[0], Target: target, Labels: map[string]string{managedLabel: managedValue, ownerLabel: ownerValue}}
 	if image.Pinned {
 		record.Labels[pinnedLabel] = pinnedValue
 	}
-	// Layers whose snapshots exist are passed over.
-	if err := containerd.NewImageWithPlatform(client, record, parts.here).Unpack(ctx, snapshotter); err != nil {
+	if err := makeReady(ctx, containerd.NewImageWithPlatform(client, record, parts.here)); err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
 	for _, name := range names {
@@ -89,11 +99,16 @@ func putRecord(ctx context.Context, store images.Store, record images.Image) err
 	if err != nil {
 		return err
 	}
-	if there.Target.Digest == record.Target.Digest && there.Labels[managedLabel] == record.Labels[managedLabel] &&
-		there.Labels[pinnedLabel] == record.Labels[pinnedLabel] {
+	changed := []string{"target"}
+	for _, label := range []string{managedLabel, pinnedLabel, ownerLabel} {
+		if there.Labels[label] != record.Labels[label] {
+			changed = append(changed, "labels."+label)
+		}
+	}
+	if len(changed) == 1 && there.Target.Digest == record.Target.Digest {
 		return nil
 	}
-	_, err = store.Update(ctx, record, "target", "labels."+managedLabel, "labels."+pinnedLabel)
+	_, err = store.Update(ctx, record, changed...)
 	return err
 }
 

@@ -13,6 +13,14 @@ import (
 // tryNFTables makes a table with a chain for address translation, as kube-proxy does. It speaks netlink itself, because a host
 // need not have the program nft. The table ends with the thread's network namespace.
 func tryNFTables() error {
+	if err := transact(nftBatch(), 2); err != nil {
+		return fmt.Errorf("make a table with a nat chain: %w", err)
+	}
+	return nil
+}
+
+// transact sends a batch to nf_tables and waits for the answers to those of its messages that ask for one.
+func transact(batch []byte, answers int) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return fmt.Errorf("open a netfilter socket: %w", err)
@@ -21,17 +29,17 @@ func tryNFTables() error {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 2}); err != nil {
 		return err
 	}
-	if err := unix.Sendto(fd, nftBatch(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return fmt.Errorf("make a table: %w", err)
+	if err := unix.Sendto(fd, batch, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
 	}
 	buffer := make([]byte, 64<<10)
-	for range 2 { // one answer for the table, one for the chain
+	for range answers {
 		n, _, err := unix.Recvfrom(fd, buffer, 0)
 		if err != nil {
-			return fmt.Errorf("make a table: no answer: %w", err)
+			return fmt.Errorf("no answer: %w", err)
 		}
 		if err := netlinkError(buffer[:n]); err != nil {
-			return fmt.Errorf("make a table with a nat chain: %w", err)
+			return err
 		}
 	}
 	return nil

@@ -27,6 +27,15 @@ const (
 	Units     Part = "Units"    // makes units called gardenadm-conformance-… and removes them
 	Observer  Part = "Observer" // needs root; reads but for one file
 	Images    Part = "Images"   // leaves images of registry.invalid behind
+
+	Links     Part = "Links"  // needs a network namespace of its own and the program ip
+	Tables    Part = "Tables" // needs root; reads only
+	Mounts    Part = "Mounts" // needs mounts of its own and the program mount
+	Processes Part = "Processes"
+	Kernel    Part = "Kernel" // needs root; changes nothing
+	Trees     Part = "Trees"  // needs root
+	UnitTable Part = "UnitTable"
+	Runtime   Part = "Runtime" // after Images, of whose images it removes one
 )
 
 // Conformance checks what the interfaces of package host promise, on the machine that open leads to. Dir is an absolute
@@ -34,6 +43,8 @@ const (
 func Conformance(t *testing.T, open func(*testing.T) *host.Host, dir string, parts ...Part) {
 	check := map[Part]func(*testing.T, *host.Host, string){
 		Files: checkFiles, Runner: checkRunner, Network: checkNetwork, Routes: checkRoutes, Prober: checkProber, Inspector: checkInspector, Units: checkUnits, Images: checkImages, Observer: checkObserver,
+		Links: checkLinks, Tables: checkTables, Mounts: checkMounts, Processes: checkProcesses, Kernel: checkKernel, Trees: checkTrees,
+		UnitTable: checkUnitTable, Runtime: checkRuntime,
 	}
 	for _, part := range parts {
 		t.Run(string(part), func(t *testing.T) {

@@ -182,4 +182,74 @@ func checkImages(t *testing.T, h *host.Host, _ string) {
 	if err := h.Images.Import(ctx, wrong, blobs); err == nil {
 		t.Error("an image is recorded under another digest")
 	}
+
+	// Stored, and imported once it is needed.
+	blobs.taken = 0
+	packed, _ := blobs.image(t, "packed")
+	stored := host.Image{Name: repository + "stored:v1", Digest: packed, Pinned: true}
+	for i, put := range []func(context.Context, host.Image, host.Blobs) error{h.Images.Store, h.Images.Store, h.Images.Import} {
+		if err := put(ctx, stored, blobs); err != nil {
+			t.Fatal(err)
+		}
+		expect(repository+"stored", stored)
+		if blobs.taken != 4 {
+			t.Errorf("stored %d times, %d blobs are taken, want 4", i+1, blobs.taken)
+		}
+	}
+	checkContent(t, h, blobs, packed)
+	// One that stays packed must outlive garbage collection, too, which the tests of the real host look at.
+	left, _ := blobs.image(t, "left packed")
+	if err := h.Images.Store(ctx, host.Image{Name: repository + "left:v1", Digest: left}, blobs); err != nil {
+		t.Fatal(err)
+	}
+	expect(repository+"left", host.Image{Name: repository + "left:v1", Digest: left})
+
+	// Of a name with tag and digest both records are kept.
+	if err := h.Images.Import(ctx, host.Image{Name: tagged + ":v1@" + digest, Digest: digest, Pinned: true}, blobs); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := h.Images.Release(ctx, []host.Image{{Name: tagged + ":v1@" + digest, Digest: digest}}); err != nil {
+			t.Fatal(err)
+		}
+		expect(tagged, host.Image{Name: tagged + ":v1", Digest: digest, Pinned: true}, host.Image{Name: tagged + "@" + digest, Digest: digest, Pinned: true})
+		expect(repository+"stored", host.Image{Name: stored.Name, Digest: packed})
+		expect(repository+"index", host.Image{Name: repository + "index:v2", Digest: digest})
+	}
+}
+
+// checkContent reads what an image consists of.
+func checkContent(t *testing.T, h *host.Host, blobs *memoryBlobs, manifest string) {
+	ctx := t.Context()
+	var parsed struct{ Layers []struct{ Digest string } }
+	if err := json.Unmarshal(blobs.data[manifest], &parsed); err != nil {
+		t.Fatal(err)
+	}
+	for _, digest := range []string{manifest, parsed.Layers[0].Digest, parsed.Layers[1].Digest} {
+		want := blobs.data[digest]
+		content, err := h.Content.Open(ctx, digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := io.ReadAll(io.NewSectionReader(content, 0, content.Size()))
+		if err != nil || !bytes.Equal(whole, want) {
+			t.Errorf("blob %s: got %d of %d bytes, error %v", digest, len(whole), len(want), err)
+		}
+		end := make([]byte, 10)
+		n, err := content.ReadAt(end, content.Size()-4)
+		if n != 4 || !errors.Is(err, io.EOF) || !bytes.Equal(end[:n], want[len(want)-4:]) {
+			t.Errorf("the end of blob %s is %q, error %v", digest, end[:n], err)
+		}
+		if err := content.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := h.Content.Open(ctx, "sha256:"+sum([]byte("nobody's"))); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing blob gives error %v, want fs.ErrNotExist", err)
+	}
+	for _, wrong := range []string{"", "sha256:../../etc/passwd"} {
+		if _, err := h.Content.Open(ctx, wrong); err == nil {
+			t.Errorf("digest %q gives no error", wrong)
+		}
+	}
 }

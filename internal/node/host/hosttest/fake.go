@@ -34,6 +34,7 @@ type Fake struct {
 	locks      locks
 	inspection inspection
 	running    running
+	left       Leftovers
 }
 
 // Program answers for a program that is run.
@@ -62,6 +63,7 @@ func New() *Fake {
 		},
 		programs:   map[string]Program{},
 		inspection: newInspection(),
+		left:       newLeftovers(),
 	}
 }
 
@@ -71,12 +73,21 @@ func (f *Fake) Host() *host.Host {
 		Files:     files{f},
 		Units:     unitDoor{f},
 		Images:    imageDoor{f},
+		Content:   contentDoor{f},
 		Network:   networkDoor{f},
 		Runner:    runnerDoor{f},
 		Prober:    proberDoor{f},
 		Locks:     &f.locks,
 		Inspector: inspectorDoor{f},
 		Observer:  observerDoor{f},
+		Links:     linksDoor{f},
+		Tables:    tablesDoor{f},
+		Mounts:    mountsDoor{f},
+		Processes: processesDoor{f},
+		Kernel:    kernelDoor{f},
+		UnitTable: unitTableDoor{f},
+		Runtime:   runtimeDoor{f},
+		Trees:     treesDoor{f},
 	}
 }
 
@@ -85,7 +96,10 @@ func (f *Fake) Host() *host.Host {
 //
 //	write /etc/x 0644 sha256:0123456789ab     link /etc/y -> x           mkdir /var/z 65532:65532 0700    remove /etc/x
 //	reload     enable k.service     disable k.service     start k.service     restart k.service     stop k.service
-//	import registry/repo:tag sha256:0123456789ab pinned     route 10.0.0.0/16 dev eth0 src 192.0.2.10     run /bin/x -a b
+//	import registry/repo:tag sha256:0123456789ab pinned     store registry/repo:tag sha256:0123456789ab     release registry/repo:tag
+//	route 10.0.0.0/16 dev eth0 src 192.0.2.10     run /bin/x -a b
+//	delete link cni0     delete address 240.0.0.1/32 dev lo     delete route 10.0.0.0/16 dev eth0     delete table ip kube-proxy
+//	unmount /x     kill 42 /bin/x     remove cgroup /x     set net/ipv4/ip_forward 0     forget k.service     remove sandbox ID     clear k8s.io
 func (f *Fake) Log() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

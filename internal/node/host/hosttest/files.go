@@ -165,6 +165,9 @@ func (d files) Remove(ctx context.Context, name string) error {
 	if clean == "/" {
 		return fmt.Errorf("remove %s: the root directory is not removed", name)
 	}
+	if mount := d.fake.mountedBelow(clean); mount != "" {
+		return fmt.Errorf("remove %s: %s is mounted there; unmount it first", name, mount)
+	}
 	if err := d.fake.change(ctx, "remove "+name); err != nil {
 		return err
 	}
@@ -172,6 +175,9 @@ func (d files) Remove(ctx context.Context, name string) error {
 		if other == clean || strings.HasPrefix(other, clean+"/") {
 			delete(d.fake.tree, other)
 		}
+	}
+	if dirContainerd == clean || strings.HasPrefix(dirContainerd, clean+"/") {
+		d.fake.forgetContainers()
 	}
 	return nil
 }

@@ -23,13 +23,22 @@ func (d imageDoor) Ready(ctx context.Context) error {
 }
 
 func (d imageDoor) Import(ctx context.Context, image host.Image, blobs host.Blobs) error {
+	return d.add(ctx, "import", image, blobs)
+}
+
+// Store differs from Import in the log alone: the fake unpacks nothing.
+func (d imageDoor) Store(ctx context.Context, image host.Image, blobs host.Blobs) error {
+	return d.add(ctx, "store", image, blobs)
+}
+
+func (d imageDoor) add(ctx context.Context, verb string, image host.Image, blobs host.Blobs) error {
 	d.fake.mu.Lock()
 	defer d.fake.mu.Unlock()
 	names, err := host.ImageNames(image.Name, image.Digest)
 	if err != nil {
-		return fmt.Errorf("import image %s: %w", image.Name, err)
+		return fmt.Errorf("%s image %s: %w", verb, image.Name, err)
 	}
-	line := "import " + image.Name + " " + short(image.Digest)
+	line := verb + " " + image.Name + " " + short(image.Digest)
 	if image.Pinned {
 		line += " pinned"
 	}
@@ -37,7 +46,7 @@ func (d imageDoor) Import(ctx context.Context, image host.Image, blobs host.Blob
 		return err
 	}
 	if err := d.take(ctx, image.Digest, blobs, "manifest"); err != nil {
-		return fmt.Errorf("import image %s: %w", image.Name, err)
+		return fmt.Errorf("%s image %s: %w", verb, image.Name, err)
 	}
 	for _, name := range names {
 		d.fake.images[name] = host.Image{Name: name, Digest: image.Digest, Pinned: image.Pinned}
@@ -112,4 +121,25 @@ func (d imageDoor) List(ctx context.Context) ([]host.Image, error) {
 	images := slices.Collect(maps.Values(d.fake.images))
 	host.SortImages(images)
 	return images, nil
+}
+
+func (d imageDoor) Release(ctx context.Context, keep []host.Image) error {
+	d.fake.mu.Lock()
+	defer d.fake.mu.Unlock()
+	kept, err := host.RecordNames(keep)
+	if err != nil {
+		return fmt.Errorf("release images: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.fake.images)) {
+		image := d.fake.images[name]
+		if kept[name] || !image.Pinned {
+			continue
+		}
+		if err := d.fake.change(ctx, "release "+name); err != nil {
+			return err
+		}
+		image.Pinned = false
+		d.fake.images[name] = image
+	}
+	return nil
 }

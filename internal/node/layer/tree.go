@@ -1,4 +1,4 @@
-package bundle
+package layer
 
 import (
 	"archive/tar"

@@ -1,0 +1,45 @@
+package cleanup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/node/record"
+)
+
+// unmount takes away what is mounted below our directories, the latest first. A disk of the machine that was mounted there before stays.
+func (c *Cleanup) unmount(ctx context.Context) error {
+	list, err := c.ownMounts(ctx)
+	errs := []error{err}
+	for _, mount := range slices.Backward(list) {
+		errs = append(errs, c.Mounts.Unmount(ctx, mount.Path))
+	}
+	left, err := c.ownMounts(ctx)
+	errs = append(errs, err)
+	for _, mount := range left {
+		errs = append(errs, fmt.Errorf("%s is still mounted", mount.Path))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Cleanup) ownMounts(ctx context.Context) ([]host.Mount, error) {
+	dirs := slices.Concat(data(), []string{layout.DirState, layout.DirAgent})
+	if c.found.foreign {
+		dirs = append(dirs, runtimeMounts()...)
+	} else {
+		dirs = append(dirs, runtimeData()...)
+	}
+	if c.options.EtcdData == Remove {
+		dirs = append(dirs, layout.DirEtcd)
+	}
+	list, err := c.Mounts.List(ctx)
+	return slices.DeleteFunc(list, func(mount host.Mount) bool {
+		ofPod := path.Dir(mount.Path) == record.DirNamespaces && ownNamespace(path.Base(mount.Path))
+		return !withinAny(mount.Path, dirs) && !ofPod || c.found.before.Had(record.Mount, mount.Path)
+	}), err
+}

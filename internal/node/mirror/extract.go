@@ -1,0 +1,115 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/gardenadm/gardenadm/internal/node/layer"
+)
+
+// Extract hands over regular files of an image, as agent.Source promises. Layers lie on the disk meanwhile, because a layer is
+// verified as a whole before the first byte of it is handed over. They go when all is done; after an error they stay
+// for the next try.
+func (c *Client) Extract(ctx context.Context, image string, paths []string, to func(path string, content io.Reader) error) error {
+	if err := c.extract(ctx, image, paths, to); err != nil {
+		return fmt.Errorf("take files of image %s from a mirror: %w", image, err)
+	}
+	return nil
+}
+
+func (c *Client) extract(ctx context.Context, image string, paths []string, to func(path string, content io.Reader) error) error {
+	at, err := c.locate(image)
+	if err != nil {
+		return err
+	}
+	version := at.tag
+	if at.digest != "" {
+		version = at.digest
+	}
+	raw, err := c.read(ctx, at, version, digest.Digest(at.digest))
+	if err != nil {
+		return fmt.Errorf("read its manifest: %w", err)
+	}
+	manifest, err := v1.ParseManifest(bytes.NewReader(raw))
+	if err != nil {
+		return fmt.Errorf("read its manifest: %w", err)
+	}
+	if manifest.MediaType.IsIndex() {
+		return errors.New("it is an index of images for several platforms")
+	}
+	var layers []layer.Open
+	for _, one := range manifest.Layers {
+		layers = append(layers, func(ctx context.Context) (io.ReadCloser, error) { return c.keep(ctx, at, one) })
+	}
+	if err := layer.Extract(ctx, layers, paths, to); err != nil {
+		return err
+	}
+	for _, one := range manifest.Layers {
+		if err := c.options.Disk.Remove(ctx, c.place(one)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place is where a layer lies.
+func (c *Client) place(layer v1.Descriptor) string {
+	return path.Join(c.options.Dir, layer.Digest.Algorithm+"-"+layer.Digest.Hex)
+}
+
+// keep has a layer on the disk, verified, and opens it.
+func (c *Client) keep(ctx context.Context, at location, layer v1.Descriptor) (io.ReadCloser, error) {
+	if file, err := c.open(ctx, layer); err == nil {
+		return file, nil
+	}
+	// After damaged content another mirror is asked first.
+	err := errDamaged
+	for tries := len(c.options.Mirrors); tries > 0 && errors.Is(err, errDamaged); tries-- {
+		err = c.download(ctx, at, layer)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.options.Disk.Open(ctx, c.place(layer))
+}
+
+func (c *Client) download(ctx context.Context, at location, layer v1.Descriptor) error {
+	content, err := c.pull(ctx, at, layer.Digest.String(), layer.Size)
+	if err != nil {
+		return fmt.Errorf("take layer %s: %w", layer.Digest, err)
+	}
+	defer content.Close()
+	return c.options.Disk.Write(ctx, c.place(layer), content, 0o600)
+}
+
+// open opens a layer that was downloaded before, perhaps by a run that was killed, and checks it.
+func (c *Client) open(ctx context.Context, layer v1.Descriptor) (io.ReadCloser, error) {
+	file, err := c.options.Disk.Open(ctx, c.place(layer))
+	if err != nil {
+		return nil, err
+	}
+	want, err := digest.Parse(layer.Digest.String())
+	if err == nil && !verified(want, file) {
+		err = errDamaged
+	}
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read layer %s: %w", want, err), file.Close())
+	}
+	return file, nil
+}
+
+func verified(want digest.Digest, content io.Reader) bool {
+	verifier := want.Verifier()
+	_, err := io.Copy(verifier, content)
+	return err == nil && verifier.Verified()
+}
