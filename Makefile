@@ -13,7 +13,7 @@ setup: ## install what this computer lacks (Debian packages)
 
 build: setup ## bin/gardenadm and .local/bundle.tar.zst
 	@go run ./hack/build program gardenadm -o bin
-	@go run ./hack/build program kubernetes -o .local/programs
+	@go run ./hack/build program kubernetes etcd -o .local/programs
 	@ln -sfn ../.local/programs/kubectl bin/kubectl
 	@go run ./hack/build bundle -o .local/bundle
 	@bin/gardenadm bundle create --images .local/bundle -o .local/bundle.tar.zst

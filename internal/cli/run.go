@@ -1,12 +1,17 @@
 package cli
 
 import (
+	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gardenadm/gardenadm/internal/daemon/gardenlet"
 	"github.com/gardenadm/gardenadm/internal/daemon/nodenetwork"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
 
@@ -19,7 +24,7 @@ func runCommand() *cobra.Command {
 			return usageError{fmt.Errorf("run: unknown part %q", args)}
 		},
 	}
-	command.AddCommand(nodeNetworkCommand())
+	command.AddCommand(nodeNetworkCommand(), gardenletCommand())
 	return command
 }
 
@@ -43,4 +48,34 @@ func nodeNetworkCommand() *cobra.Command {
 	}
 	command.Flags().StringSliceVar(&services, "services", nil, "service networks of the cluster")
 	return command
+}
+
+func gardenletCommand() *cobra.Command {
+	var kubeconfig string
+	command := &cobra.Command{
+		Use: "gardenlet", Short: "Look after the cluster, on a control plane node", Args: noArguments,
+		RunE: func(command *cobra.Command, _ []string) error {
+			raw, err := os.ReadFile(kubeconfig)
+			if err != nil {
+				return fmt.Errorf("read kubeconfig: %w", err)
+			}
+			host, err := os.Hostname()
+			if err != nil {
+				return fmt.Errorf("find the host's name: %w", err)
+			}
+			return gardenlet.Run(command.Context(), gardenlet.Options{Kubeconfig: raw, Identity: host + "/" + rand.Text(), Log: journalLog(command)})
+		},
+	}
+	command.Flags().StringVar(&kubeconfig, "kubeconfig", layout.FileGardenletConf, "kubeconfig of the gardenlet")
+	return command
+}
+
+// journalLog is the log of a unit: fields in text, without the time, which the journal has.
+func journalLog(command *cobra.Command) *slog.Logger {
+	return slog.New(slog.NewTextHandler(command.ErrOrStderr(), &slog.HandlerOptions{ReplaceAttr: func(groups []string, attribute slog.Attr) slog.Attr {
+		if len(groups) == 0 && attribute.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return attribute
+	}}))
 }

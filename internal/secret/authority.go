@@ -2,12 +2,13 @@ package secret
 
 // Names of the certificate authorities (contract control-plane §2).
 const (
-	AuthorityCluster    = "ca"
-	AuthorityClient     = "ca-client"
-	AuthorityEtcd       = "ca-etcd"
-	AuthorityEtcdPeer   = "ca-etcd-peer"
-	AuthorityFrontProxy = "ca-front-proxy"
-	AuthorityKubelet    = "ca-kubelet"
+	AuthorityCluster       = "ca"
+	AuthorityClient        = "ca-client"
+	AuthorityEtcd          = "ca-etcd"
+	AuthorityEtcdPeer      = "ca-etcd-peer"
+	AuthorityFrontProxy    = "ca-front-proxy"
+	AuthorityKubelet       = "ca-kubelet"
+	AuthorityMetricsServer = "ca-metrics-server"
 )
 
 // Authorities lists the cluster's certificate authorities in order of name.
@@ -19,6 +20,7 @@ func Authorities() []Spec {
 		{Name: AuthorityEtcdPeer, Kind: CA, CommonName: "etcd-peer"},
 		{Name: AuthorityFrontProxy, Kind: CA, CommonName: "front-proxy"},
 		{Name: AuthorityKubelet, Kind: CA, CommonName: "kubelet"},
+		{Name: AuthorityMetricsServer, Kind: CA, CommonName: "metrics-server"},
 	}
 }
 

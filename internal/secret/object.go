@@ -44,7 +44,7 @@ func Object(s Secret) (*corev1.Secret, error) {
 	return &corev1.Secret{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: s.objectName(), Namespace: Namespace, Labels: labels,
+			Name: s.ObjectName(), Namespace: Namespace, Labels: labels,
 			Annotations: map[string]string{annotationSpec: string(spec)},
 		},
 		Immutable: &immutable,
@@ -67,8 +67,9 @@ func (s Secret) persisted() bool {
 	return s.Spec.Kind == CA || s.Spec.Kind == SigningKey || s.Spec.Kind == SymmetricKey
 }
 
-// objectName keeps an authority's plain name until its first rotation; the rest is named after its content.
-func (s Secret) objectName() string {
+// ObjectName is the name of the Secret in the API, for pods that mount it. An authority keeps its plain name until its first
+// rotation; the rest is named after its content, so that what is issued anew rolls the pods.
+func (s Secret) ObjectName() string {
 	if s.Spec.Kind == CA && s.Spec.Name != AuthorityClient {
 		return s.Spec.Name
 	}

@@ -46,7 +46,7 @@ func TestGraphs(t *testing.T) {
 // podImages and hostImages are the names in a bundle.
 func podImages() []string {
 	return []string{
-		image.CoreDNS, image.Etcd, image.Flannel, image.KubeAPIServer, image.KubeControllerManager, image.KubeProxy, image.KubeScheduler, image.Pause,
+		image.CoreDNS, image.Etcd, image.Flannel, image.KubeAPIServer, image.KubeControllerManager, image.KubeProxy, image.KubeScheduler, image.MetricsServer, image.Pause,
 	}
 }
 

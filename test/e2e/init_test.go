@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// systemPods: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, flannel, coredns.
-const systemPods = 7
+// systemPods: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, flannel, coredns, metrics-server.
+const systemPods = 8
 
 const workload = `
 apiVersion: apps/v1
@@ -58,6 +58,7 @@ func TestInit(t *testing.T) {
 	t.Run("defaults", func(t *testing.T) { node.defaultsAreSafe(t) })
 	t.Run("documented commands", node.documentedCommandsRun)
 	t.Run("tokens", node.tokensWork)
+	t.Run("gardenlet and metrics", node.gardenletAndMetrics)
 	t.Run("second init", func(t *testing.T) { node.secondInitChangesNothing(t) })
 
 	// A process of the host reaches a Service although there is no default route.
@@ -147,4 +148,25 @@ func (h *host) secondInitChangesNothing(t *testing.T) {
 	if after := state(); after != before {
 		t.Errorf("a second init changed the machine; before:\n%s\nafter:\n%s", before, after)
 	}
+}
+
+// gardenletAndMetrics: the gardenlet leads and publishes the configuration of the pool, and metrics come through the API server.
+func (h *host) gardenletAndMetrics(t *testing.T) {
+	if state := strings.TrimSpace(h.run("systemctl", "is-active", "gardenlet.service")); state != "active" {
+		t.Errorf("the gardenlet is %s", state)
+	}
+	h.story.eventually("the pool's configuration is published", time.Minute, func() error {
+		out, err := h.kubectl("get", "secrets", "-n", "kube-system", "-l", "gardener.cloud/role=operating-system-config", "-o", "name")
+		if err == nil && strings.TrimSpace(out) == "" {
+			err = fmt.Errorf("no Secret has the label")
+		}
+		return err
+	})
+	h.story.eventually("kubectl top knows the node", 90*time.Second, func() error {
+		out, err := h.kubectl("top", "nodes", "--no-headers")
+		if err == nil && !strings.Contains(out, "machine-0") {
+			err = fmt.Errorf("it says %q", out)
+		}
+		return err
+	})
 }

@@ -55,6 +55,12 @@ func Programs() []Program {
 			Files: []File{{"flanneld", "."}},
 		},
 		{
+			Name: "metrics-server", Dir: "upstream/metrics-server", Module: "sigs.k8s.io/metrics-server",
+			Files:  []File{{"metrics-server", "."}},
+			Tags:   []string{"grpcnotrace"},
+			Stamps: []string{"k8s.io/client-go/pkg/version.gitVersion={version}"}, // it calls itself so towards the API server
+		},
+		{
 			Name: "pause", Dir: "upstream/pause", Version: "v1",
 			Files: []File{{"pause", "."}},
 		},
@@ -103,6 +109,7 @@ func Images() []Image {
 		{Name: "etcd", Use: Pod, Layers: []Layer{{Program: "etcd", Dir: "/usr/local/bin", Base: true}}, Entrypoint: []string{"/usr/local/bin/etcd"}},
 		{Name: "coredns", Use: Pod, Layers: []Layer{{Program: "coredns", Dir: "/", Base: true}}, Entrypoint: []string{"/coredns"}, User: "65532:65532"},
 		{Name: "flannel", Use: Pod, Layers: []Layer{{Program: "flannel", Dir: "/usr/local/bin", Base: true}, nft}, Entrypoint: []string{"/usr/local/bin/flanneld"}},
+		{Name: "metrics-server", Use: Pod, Layers: []Layer{{Program: "metrics-server", Dir: "/", Base: true}}, Entrypoint: []string{"/metrics-server"}, User: "65532:65532"},
 		{Name: "pause", Use: Pod, Layers: []Layer{{Program: "pause", Dir: "/", Base: true}}, Entrypoint: []string{"/pause"}, User: "65532:65532"},
 		// This window, of 64 MiB, reaches from the shim back to the beginning of containerd.
 		{Name: "containerd", Use: Host, Layers: []Layer{{Program: "containerd", Dir: "/usr/local/bin", Window: 26}}},

@@ -41,7 +41,7 @@ func withWorkers(shoot *gardencore.Shoot) {
 }
 
 func TestImages(t *testing.T) {
-	pods := []string{image.CoreDNS, image.Etcd, image.Flannel, image.KubeAPIServer, image.KubeControllerManager, image.KubeProxy, image.KubeScheduler, image.Pause}
+	pods := []string{image.CoreDNS, image.Etcd, image.Flannel, image.KubeAPIServer, image.KubeControllerManager, image.KubeProxy, image.KubeScheduler, image.MetricsServer, image.Pause}
 	hosts := []string{image.CNIPlugins, image.Containerd, image.Hyperkube, image.Runc}
 	for name, c := range map[string]struct {
 		change func(*gardencore.Shoot)

@@ -2,27 +2,22 @@ package certificate_test
 
 import (
 	"bytes"
-	"context"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"net"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/gardenadm/gardenadm/internal/kube/certificate"
 )
@@ -37,9 +32,13 @@ const (
 // asked is a kubelet's request before it is encoded, for a test to spoil.
 type asked struct {
 	user   string
+	groups []string
+	signer string // "" for that of serving certificates
 	usages []certificatesv1.KeyUsage
 	csr    x509.CertificateRequest
 	raw    func([]byte) []byte // what becomes of the signed DER; nil for PEM
+	// created counts where a request may be ahead of its Node.
+	created time.Time
 }
 
 // honest is the request of machine-0's kubelet.
@@ -60,7 +59,7 @@ func pemOf(kind string, der []byte) []byte {
 }
 
 // request signs and encodes what is asked.
-func (a *asked) request(t *testing.T, name string) *certificatesv1.CertificateSigningRequest {
+func (a *asked) request(t testing.TB, name string) *certificatesv1.CertificateSigningRequest {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -75,9 +74,9 @@ func (a *asked) request(t *testing.T, name string) *certificatesv1.CertificateSi
 		raw = a.raw(der)
 	}
 	return &certificatesv1.CertificateSigningRequest{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
+		ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(a.created)},
 		Spec: certificatesv1.CertificateSigningRequestSpec{
-			Request: raw, SignerName: certificatesv1.KubeletServingSignerName, Username: a.user, Usages: a.usages,
+			Request: raw, SignerName: cmp.Or(a.signer, certificatesv1.KubeletServingSignerName), Username: a.user, Groups: a.groups, Usages: a.usages,
 		},
 	}
 }
@@ -95,7 +94,7 @@ func plain() *corev1.Node {
 	return node(address(corev1.NodeInternalIP, ip), address(corev1.NodeHostName, "machine-0"))
 }
 
-func TestCheckAcceptsExactlyTheNodesOwnRequest(t *testing.T) {
+func TestCheckServingAcceptsExactlyTheNodesOwnRequest(t *testing.T) {
 	for name, c := range map[string]struct {
 		node   *corev1.Node
 		change func(*asked)
@@ -117,13 +116,13 @@ func TestCheckAcceptsExactlyTheNodesOwnRequest(t *testing.T) {
 	} {
 		a := honest()
 		c.change(a)
-		if err := certificate.Check(a.request(t, "csr-1"), c.node); err != nil {
+		if err := certificate.CheckServing(a.request(t, "csr-1"), c.node); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-func TestCheckRefuses(t *testing.T) {
+func TestCheckServingRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		want   string
 		change func(*asked)
@@ -148,8 +147,8 @@ func TestCheckRefuses(t *testing.T) {
 		"the address missing":         {`addresses [] are not the node's ["192.0.2.10"]`, func(a *asked) { a.csr.IPAddresses = nil }},
 		"an e-mail address":           {"neither host names nor addresses", func(a *asked) { a.csr.EmailAddresses = []string{"root@machine-0"} }},
 		"a URI":                       {"neither host names nor addresses", func(a *asked) { a.csr.URIs = []*url.URL{{Scheme: "spiffe", Host: "cluster", Path: "/x"}} }},
-		"usage client auth":           {`usage "client auth" is not for serving`, func(a *asked) { a.usages = append(a.usages, certificatesv1.UsageClientAuth) }},
-		"usage cert sign":             {`usage "cert sign" is not for serving`, func(a *asked) { a.usages = append(a.usages, certificatesv1.UsageCertSign) }},
+		"usage client auth":           {`usage "client auth" is not one of`, func(a *asked) { a.usages = append(a.usages, certificatesv1.UsageClientAuth) }},
+		"usage cert sign":             {`usage "cert sign" is not one of`, func(a *asked) { a.usages = append(a.usages, certificatesv1.UsageCertSign) }},
 		"no usage server auth":        {"usage server auth is missing", func(a *asked) { a.usages = []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature} }},
 		"no usages":                   {"usage server auth is missing", func(a *asked) { a.usages = nil }},
 		"no PEM":                      {"there is no PEM certificate request", func(a *asked) { a.raw = func(der []byte) []byte { return der } }},
@@ -165,7 +164,7 @@ func TestCheckRefuses(t *testing.T) {
 	} {
 		a := honest()
 		c.change(a)
-		err := certificate.Check(a.request(t, "csr-1"), plain())
+		err := certificate.CheckServing(a.request(t, "csr-1"), plain())
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
@@ -173,139 +172,11 @@ func TestCheckRefuses(t *testing.T) {
 }
 
 // An address type that the contract does not name gives no right to a name.
-func TestCheckReadsOnlyKnownKindsOfAddresses(t *testing.T) {
+func TestCheckServingReadsOnlyKnownKindsOfAddresses(t *testing.T) {
 	a := honest()
 	a.csr.DNSNames = append(a.csr.DNSNames, "elsewhere")
 	of := node(address(corev1.NodeInternalIP, ip), address(corev1.NodeHostName, "machine-0"), address("Elsewhere", "elsewhere"))
-	if err := certificate.Check(a.request(t, "csr-1"), of); err == nil {
+	if err := certificate.CheckServing(a.request(t, "csr-1"), of); err == nil {
 		t.Error("a name of an unknown kind of address is accepted")
-	}
-}
-
-// cluster is an API that remembers which requests were decided, and by which subresource.
-type cluster struct {
-	client.Client
-	updates []string
-	refuse  error
-}
-
-func newCluster(t *testing.T, objects ...client.Object) *cluster {
-	t.Helper()
-	out := &cluster{}
-	out.Client = fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(objects...).
-		WithStatusSubresource(&certificatesv1.CertificateSigningRequest{}).
-		WithInterceptorFuncs(interceptor.Funcs{
-			SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
-				out.updates = append(out.updates, sub+" of "+o.GetName())
-				if out.refuse != nil {
-					return out.refuse
-				}
-				return c.SubResource(sub).Update(ctx, o, opts...)
-			},
-		}).Build()
-	return out
-}
-
-// conditions returns the conditions of a request in the API, as "Type Status Reason: Message".
-func (c *cluster) conditions(t *testing.T, name string) []string {
-	t.Helper()
-	request := &certificatesv1.CertificateSigningRequest{}
-	if err := c.Get(t.Context(), client.ObjectKey{Name: name}, request); err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	for _, condition := range request.Status.Conditions {
-		if condition.LastUpdateTime.IsZero() {
-			t.Errorf("condition %s of %s has no time", condition.Type, name)
-		}
-		out = append(out, string(condition.Type)+" "+string(condition.Status)+" "+condition.Reason+": "+condition.Message)
-	}
-	return out
-}
-
-func decided(request *certificatesv1.CertificateSigningRequest, kind certificatesv1.RequestConditionType, message string) *certificatesv1.CertificateSigningRequest {
-	request.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: kind, Status: corev1.ConditionTrue, Message: message, LastUpdateTime: metav1.Unix(1, 0)}}
-	return request
-}
-
-func issued(request *certificatesv1.CertificateSigningRequest) *certificatesv1.CertificateSigningRequest {
-	request.Status.Certificate = []byte("PEM")
-	return decided(request, certificatesv1.CertificateApproved, "")
-}
-
-func TestApproveServing(t *testing.T) {
-	greedy := honest()
-	greedy.csr.DNSNames = append(greedy.csr.DNSNames, "kubernetes")
-	other := honest()
-	other.user, other.csr.Subject.CommonName = "system:node:machine-1", "system:node:machine-1"
-	foreign := honest().request(t, "csr-foreign")
-	foreign.Spec.SignerName = certificatesv1.KubeAPIServerClientKubeletSignerName
-
-	const approvedNow = "approval of csr-1"
-	for name, c := range map[string]struct {
-		requests []client.Object
-		want     string // the error, "" for none
-		updates  []string
-	}{
-		"nothing was asked for":            {nil, certificate.ErrNoRequest.Error(), nil},
-		"an open request is approved":      {[]client.Object{honest().request(t, "csr-1")}, "request csr-1 is approved and not signed yet", []string{approvedNow}},
-		"an approved request is awaited":   {[]client.Object{decided(honest().request(t, "csr-1"), certificatesv1.CertificateApproved, "")}, "request csr-1 is approved and not signed yet", nil},
-		"an issued request is the end":     {[]client.Object{issued(honest().request(t, "csr-1"))}, "", nil},
-		"a greedy request is denied":       {[]client.Object{greedy.request(t, "csr-1")}, `deny request csr-1: host names ["machine-0" "kubernetes"] are not`, []string{approvedNow}},
-		"a denied request tells why":       {[]client.Object{decided(honest().request(t, "csr-1"), certificatesv1.CertificateDenied, "because")}, "request csr-1 was denied: because", nil},
-		"another node's is left alone":     {[]client.Object{other.request(t, "csr-other")}, certificate.ErrNoRequest.Error(), nil},
-		"another signer's is left alone":   {[]client.Object{foreign}, certificate.ErrNoRequest.Error(), nil},
-		"denied once, issued in the end":   {[]client.Object{decided(honest().request(t, "csr-0"), certificatesv1.CertificateDenied, "because"), issued(honest().request(t, "csr-1"))}, "", nil},
-		"an open one beside an issued one": {[]client.Object{issued(honest().request(t, "csr-0")), honest().request(t, "csr-1")}, "request csr-1 is approved and not signed yet", []string{approvedNow}},
-	} {
-		api := newCluster(t, append([]client.Object{plain()}, c.requests...)...)
-		err := certificate.ApproveServing(t.Context(), api, "machine-0")
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%s: got %v, want %q", name, err, c.want)
-		}
-		if !slices.Equal(api.updates, c.updates) {
-			t.Errorf("%s: updated %q, want %q", name, api.updates, c.updates)
-		}
-	}
-}
-
-func TestApproveServingWritesTheDecision(t *testing.T) {
-	greedy := honest()
-	greedy.csr.IPAddresses = nil
-	for want, request := range map[string]*certificatesv1.CertificateSigningRequest{
-		"Approved True RequestApproved: gardenadm checked that the request is for this node's serving certificate": honest().request(t, "csr-1"),
-		`Denied True RequestDenied: addresses [] are not the node's ["192.0.2.10"]`:                                greedy.request(t, "csr-1"),
-	} {
-		api := newCluster(t, plain(), request)
-		for range 2 { // the second time there is nothing left to decide
-			if err := certificate.ApproveServing(t.Context(), api, "machine-0"); err == nil {
-				t.Error("there is no certificate yet, and no error")
-			}
-		}
-		if got := api.conditions(t, "csr-1"); !slices.Equal(got, []string{want}) {
-			t.Errorf("conditions are %q, want %q alone", got, want)
-		}
-		if len(api.updates) != 1 {
-			t.Errorf("decided %d times: %q", len(api.updates), api.updates)
-		}
-	}
-}
-
-func TestApproveServingNeedsTheNode(t *testing.T) {
-	api := newCluster(t, honest().request(t, "csr-1"))
-	err := certificate.ApproveServing(t.Context(), api, "machine-0")
-	if err == nil || !strings.Contains(err.Error(), "get Node machine-0: ") {
-		t.Errorf("got %v", err)
-	}
-	if len(api.updates) > 0 {
-		t.Errorf("decided without a node: %q", api.updates)
-	}
-}
-
-func TestApproveServingPassesOnARefusal(t *testing.T) {
-	api := newCluster(t, plain(), issued(honest().request(t, "csr-0")), honest().request(t, "csr-1"))
-	api.refuse = errors.New("conflict")
-	if err := certificate.ApproveServing(t.Context(), api, "machine-0"); !errors.Is(err, api.refuse) {
-		t.Errorf("got %v, want the API's refusal", err)
 	}
 }

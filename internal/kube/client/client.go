@@ -5,6 +5,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -107,8 +108,17 @@ func (c *Client) applyOne(ctx context.Context, object client.Object) error {
 	if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
 		return err
 	}
-	if u.GetResourceVersion() != before.ResourceVersion {
+	if changed(before, u) {
 		c.changes.Add(1)
 	}
 	return nil
+}
+
+// changed leaves out what only the server's book of who owns which field says: of an object whose wish is counted, the count decides.
+func changed(before *metav1.PartialObjectMetadata, after *unstructured.Unstructured) bool {
+	if before.ResourceVersion == after.GetResourceVersion() {
+		return false
+	}
+	return before.Generation == 0 || before.Generation != after.GetGeneration() ||
+		!maps.Equal(before.Labels, after.GetLabels()) || !maps.Equal(before.Annotations, after.GetAnnotations())
 }

@@ -16,6 +16,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -280,5 +281,34 @@ func TestApplyObjectsStopsAtTheFirstFailureAndNamesIt(t *testing.T) {
 	wantError(t, "apply", api.ApplyObjects(t.Context(), objects...), "apply ConfigMap kube-system/two: too large")
 	if got := strings.Join(names, " "); got != "one two" {
 		t.Errorf("applied %q", got)
+	}
+}
+
+func TestChanged(t *testing.T) {
+	object := func(version string, generation int64, label string) *unstructured.Unstructured {
+		out := &unstructured.Unstructured{Object: map[string]any{}}
+		out.SetResourceVersion(version)
+		out.SetGeneration(generation)
+		out.SetLabels(map[string]string{"a": label})
+		return out
+	}
+	before := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1", Generation: 1, Labels: map[string]string{"a": "b"}}}
+	uncounted := before.DeepCopy()
+	uncounted.Generation = 0
+	for name, test := range map[string]struct {
+		before *metav1.PartialObjectMetadata
+		after  *unstructured.Unstructured
+		want   bool
+	}{
+		"nothing":                       {before, object("1", 1, "b"), false},
+		"who owns a field":              {before, object("2", 1, "b"), false},
+		"the wish":                      {before, object("2", 2, "b"), true},
+		"a label":                       {before, object("2", 1, "c"), true},
+		"one whose wish is not counted": {uncounted, object("2", 0, "b"), true},
+		"a new one":                     {&metav1.PartialObjectMetadata{}, object("2", 1, "b"), true},
+	} {
+		if got := changed(test.before, test.after); got != test.want {
+			t.Errorf("%s: got %t", name, got)
+		}
 	}
 }

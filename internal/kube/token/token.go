@@ -15,6 +15,7 @@ import (
 	bootstraputil "k8s.io/cluster-bootstrap/token/util"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
 // How long a token may be valid (contract control-plane §8, token create --validity).
@@ -29,7 +30,7 @@ const DefaultDescription = "Used for joining nodes to a self-hosted shoot cluste
 
 // GroupOpen is the group of tokens that are bound to nothing: only for it is a client certificate approved by itself.
 // Requests of bound tokens have the group system:bootstrappers alone, and the approver decides on them.
-const GroupOpen = bootstrapapi.BootstrapDefaultGroup + ":gardenadm:open"
+const GroupOpen = secret.GroupOpenTokens
 
 // Annotations of a token's Secret.
 const (

@@ -48,7 +48,7 @@ type Cluster struct {
 	Standalone Standalone
 }
 
-// Standalone holds the four values that make one node complete by itself, until nodes can join:
+// Standalone holds the three values that make one node complete by itself, until nodes can join:
 // with an endpoint proxy on every node and a gardenlet they all change.
 type Standalone struct {
 	// NodeAPIServer is the host:port in the kubeconfigs on a node: its own API server.
@@ -57,8 +57,6 @@ type Standalone struct {
 	EndpointReconciler string
 	// CriticalComponentsTaint: kubelet registers node.gardener.cloud/critical-components-not-ready.
 	CriticalComponentsTaint bool
-	// InitApprovesServing: `init` itself approves the kubelet's serving certificate.
-	InitApprovesServing bool
 }
 
 // Node holds the only per-machine facts that a renderer sees.

@@ -56,9 +56,8 @@ func draft(set manifest.Set, uid string) *Cluster {
 		UID: string(shoot.Status.UID), Generation: 1,
 		Shoot: shoot, CloudProfile: profile, Project: project, Manifests: set,
 		Standalone: Standalone{
-			NodeAPIServer:       "127.0.0.1:" + strconv.Itoa(APIServerPort),
-			EndpointReconciler:  "lease",
-			InitApprovesServing: true,
+			NodeAPIServer:      "127.0.0.1:" + strconv.Itoa(APIServerPort),
+			EndpointReconciler: "lease",
 		},
 	}
 	networking := shoot.Spec.Networking

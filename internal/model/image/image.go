@@ -16,6 +16,7 @@ const (
 	Etcd                  = "etcd"
 	CoreDNS               = "coredns"
 	Flannel               = "flannel"
+	MetricsServer         = "metrics-server"
 	Pause                 = "pause"
 
 	// Hyperkube, Containerd, Runc and CNIPlugins are never run as containers: the host's programs are taken from them.

@@ -20,12 +20,13 @@ func builtinSources(t testing.TB) Sources {
 
 func TestBuiltinTagsAreThoseThatUpstreamPins(t *testing.T) {
 	for name, pin := range map[string]struct{ dir, module string }{
-		Etcd:       {"etcd", "go.etcd.io/etcd/server/v3"},
-		CoreDNS:    {"coredns", "github.com/coredns/coredns"},
-		Flannel:    {"flannel", "github.com/flannel-io/flannel"},
-		Containerd: {"containerd", "github.com/containerd/containerd/v2"},
-		Runc:       {"runc", "github.com/opencontainers/runc"},
-		CNIPlugins: {"cni", "github.com/containernetworking/plugins"},
+		Etcd:          {"etcd", "go.etcd.io/etcd/server/v3"},
+		CoreDNS:       {"coredns", "github.com/coredns/coredns"},
+		Flannel:       {"flannel", "github.com/flannel-io/flannel"},
+		MetricsServer: {"metrics-server", "sigs.k8s.io/metrics-server"},
+		Containerd:    {"containerd", "github.com/containerd/containerd/v2"},
+		Runc:          {"runc", "github.com/opencontainers/runc"},
+		CNIPlugins:    {"cni", "github.com/containernetworking/plugins"},
 	} {
 		raw, err := os.ReadFile("../../../upstream/" + pin.dir + "/go.mod")
 		if err != nil {

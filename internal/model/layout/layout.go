@@ -27,6 +27,7 @@ const (
 	UnitContainerd = "containerd.service"
 	UnitKubelet    = "kubelet.service"
 	UnitNetwork    = "gardener-node-network.service"
+	UnitGardenlet  = "gardenlet.service"
 	UnitSysctl     = "systemd-sysctl.service"
 	UnitJournald   = "systemd-journald.service"
 )
@@ -57,6 +58,7 @@ const (
 	FileShootUID         = DirState + "/shoot-uid"
 	DirBundle            = DirState + "/bundle"
 	FileManifests        = DirState + "/manifests.yaml"
+	FileGardenletConf    = DirState + "/gardenlet.kubeconfig"
 	FileJournal          = DirState + "/journal.jsonl"
 	FileNode             = DirState + "/node.json"
 	FileLock             = "/run/gardenadm.lock"

@@ -56,6 +56,7 @@ func units() []Row {
 		{KindUnit, UnitNetwork, "root", "route for the service networks over the node's link, once per boot"},
 		{KindUnit, UnitContainerd, "root", "container runtime"},
 		{KindUnit, UnitKubelet, "root", "starts the control plane and all pods"},
+		{KindUnit, UnitGardenlet, "root without capabilities", "on control plane nodes: decides on certificates of nodes, publishes their configuration; one of them leads"},
 		{KindUnit, UnitSysctl, "root", "part of systemd; restarted when " + FileSysctl + " changes"},
 		{KindUnit, UnitJournald, "root", "part of systemd; restarted when " + FileJournaldConf + " changes"},
 	}
@@ -88,6 +89,7 @@ func files() []Row {
 	return []Row{
 		{KindFile, FileAdminKubeconfig, "root 0600", "kubeconfig of the administrator"},
 		{KindFile, FileKubeletConf, "root 0600", "kubeconfig of the kubelet"},
+		{KindFile, FileGardenletConf, "root 0600", "kubeconfig of the gardenlet"},
 		{KindFile, FileContainerdConf, "root 0644", "configuration of containerd"},
 		{KindFile, FileContainerdEnv, "root 0600", "variables of containerd: proxy and authorities"},
 		{KindFile, FileSysctl, "root 0644", "kernel settings"},

@@ -14,6 +14,8 @@ import (
 	"github.com/gardenadm/gardenadm/internal/render/component/etcd"
 	"github.com/gardenadm/gardenadm/internal/render/component/flannel"
 	"github.com/gardenadm/gardenadm/internal/render/component/kubeproxy"
+	"github.com/gardenadm/gardenadm/internal/render/component/metricsserver"
+	"github.com/gardenadm/gardenadm/internal/render/component/nodeaccess"
 	"github.com/gardenadm/gardenadm/internal/render/component/scheduler"
 	"github.com/gardenadm/gardenadm/internal/render/component/system"
 	"github.com/gardenadm/gardenadm/internal/render/staticpod"
@@ -28,9 +30,11 @@ func All() []component.Component {
 		controllermanager.New(),
 		scheduler.New(),
 		system.New(),
+		nodeaccess.New(),
 		kubeproxy.New(),
 		flannel.New(),
 		coredns.New(),
+		metricsserver.New(),
 	}
 }
 

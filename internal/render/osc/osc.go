@@ -51,6 +51,7 @@ func topics() []topic {
 		{name: "kubelet", secrets: kubeletSecrets, build: kubelet},
 		{name: "admin", secrets: adminSecrets, build: admin},
 		{name: "static pods", build: staticPods},
+		{name: "gardenlet", secrets: gardenletSecrets, build: gardenlet},
 	}
 }
 

@@ -41,8 +41,8 @@ func Graph(in Input) *flow.Graph {
 
 	keep := g.Add("keep secrets in the API", step(in.keepSecrets, requestTry))
 	label := g.Add("label the control plane node", step(in.labelNode, nodeWait), keep)
-	approve := g.Add("approve the kubelet's serving certificate", step(in.approveServing, nodeWait).Unless(in.approvedElsewhere), label)
-
+	serving := g.Add("wait for the kubelet's serving certificate", step(in.explained(in.waitServing), nodeWait), label)
+	g.Add("keep the definition in the API", step(in.keepDefinition, requestTry), keep)
 	g.Add("publish whom to trust", step(in.publishInfo, requestTry), keep)
 
 	announce := g.Add("announce what is applied", step(in.announce, requestTry), keep)
@@ -52,7 +52,7 @@ func Graph(in Input) *flow.Graph {
 			applied = append(applied, g.Add("apply "+part.Name, step(in.apply(part), requestTry), announce))
 		}
 	}
-	node := g.Add("wait for the node", step(in.explained(in.waitNode), nodeWait), append(applied, approve)...)
+	node := g.Add("wait for the node", step(in.explained(in.waitNode), nodeWait), append(applied, serving)...)
 	g.Add("wait for the components", step(in.explained(in.waitComponents), settleWait), node)
 	g.Add("prune what left the catalog", step(in.prune, requestTry), applied...)
 	return g
@@ -77,15 +77,12 @@ func (in Input) labelNode(ctx context.Context) error {
 	return apistep.LabelControlPlane(ctx, in.API, in.Cluster.ControlPlane, in.Node)
 }
 
-func (in Input) approveServing(ctx context.Context) error {
-	return apistep.ApproveServing(ctx, in.API, in.Node)
+func (in Input) waitServing(ctx context.Context) error {
+	return apistep.WaitServing(ctx, in.API, in.Node)
 }
 
-func (in Input) approvedElsewhere(context.Context) (string, error) {
-	if in.Cluster.Standalone.InitApprovesServing {
-		return "", nil
-	}
-	return "the gardenlet approves it", nil
+func (in Input) keepDefinition(ctx context.Context) error {
+	return apistep.KeepDefinition(ctx, in.API, in.Cluster, in.Images)
 }
 
 func (in Input) announce(ctx context.Context) error {

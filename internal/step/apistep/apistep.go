@@ -14,7 +14,9 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/kube/certificate"
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
+	"github.com/gardenadm/gardenadm/internal/kube/definition"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/model/image"
 	"github.com/gardenadm/gardenadm/internal/render/component"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
@@ -37,6 +39,11 @@ func KeepSecrets(ctx context.Context, api *kube.Client, set secret.Set) error {
 		}
 	}
 	return nil
+}
+
+// KeepDefinition applies what the cluster is made of to the API, where the gardenlet finds it.
+func KeepDefinition(ctx context.Context, api *kube.Client, c *cluster.Cluster, images image.Vector) error {
+	return definition.Save(ctx, api, definition.Definition{UID: c.UID, Manifests: c.Manifests, Images: images})
 }
 
 // Apply applies a component's objects in order.
@@ -67,9 +74,9 @@ func LabelControlPlane(ctx context.Context, api *kube.Client, pool cluster.Pool,
 	return nil
 }
 
-// ApproveServing approves the node's request for its kubelet's serving certificate, if it is exactly that.
-func ApproveServing(ctx context.Context, api *kube.Client, node cluster.Node) error {
-	return certificate.ApproveServing(ctx, api, node.Name)
+// WaitServing is nil when the node's kubelet has its serving certificate. The gardenlet approves the request.
+func WaitServing(ctx context.Context, api *kube.Client, node cluster.Node) error {
+	return certificate.ServingIssued(ctx, api, node.Name)
 }
 
 // WaitNode is nil when the node is Ready.
@@ -77,16 +84,21 @@ func WaitNode(ctx context.Context, api *kube.Client, node cluster.Node) error {
 	return api.NodeReady(ctx, node.Name)
 }
 
-// WaitComponents is nil when all workloads among the objects and the static pods of the nodes are Ready.
+// WaitComponents is nil when all workloads among the objects and the static pods of the nodes are Ready, and the API server reaches the
+// APIs among the objects.
 func WaitComponents(ctx context.Context, api *kube.Client, objects []component.Object, staticPods []string) error {
 	workloads := make([]client.Object, 0, len(objects))
 	for _, object := range objects {
 		workloads = append(workloads, object)
 	}
-	return errors.Join(
+	err := errors.Join(
 		api.WorkloadsReady(ctx, workloads...),
 		api.PodsReady(ctx, secret.Namespace, staticPods...),
 	)
+	if err != nil { // an API is not there for the same reason as the workload behind it
+		return err
+	}
+	return api.APIServicesAvailable(ctx, workloads...)
 }
 
 // inventory remembers what gardenadm applied to the cluster.

@@ -7,12 +7,15 @@ import (
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/render/component"
 	"github.com/gardenadm/gardenadm/internal/step/apistep"
 )
 
@@ -41,5 +44,26 @@ func TestLabelControlPlane(t *testing.T) {
 				t.Errorf("got annotations %v, want %v", node.Annotations, test.want)
 			}
 		})
+	}
+}
+
+// TestWaitComponents: an API is asked for when the workloads are ready, not before: they are the reason.
+func TestWaitComponents(t *testing.T) {
+	types := runtime.NewScheme()
+	if err := scheme.AddToScheme(types); err != nil {
+		t.Fatal(err)
+	}
+	service := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": map[string]any{"name": "v1.example.com"},
+	}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "etcd"}, Status: corev1.PodStatus{Phase: corev1.PodPending}}
+	api := &kube.Client{Client: fake.NewClientBuilder().WithScheme(types).WithObjects(service, pod).Build()}
+	for want, pods := range map[string][]string{
+		"pod kube-system/etcd: phase Pending":                                      {"etcd"},
+		"API v1.example.com is not available: the API server has not tried it yet": nil,
+	} {
+		if err := apistep.WaitComponents(t.Context(), api, []component.Object{service}, pods); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }

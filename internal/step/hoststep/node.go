@@ -12,29 +12,13 @@ import (
 	"github.com/gardenadm/gardenadm/internal/node/agent"
 	"github.com/gardenadm/gardenadm/internal/node/dropin"
 	"github.com/gardenadm/gardenadm/internal/node/host"
-	"github.com/gardenadm/gardenadm/internal/render/catalog"
 	"github.com/gardenadm/gardenadm/internal/render/component"
-	"github.com/gardenadm/gardenadm/internal/render/osc"
-	"github.com/gardenadm/gardenadm/internal/render/staticpod"
+	"github.com/gardenadm/gardenadm/internal/render/pool"
 )
 
 // Render makes the OperatingSystemConfig of a control plane pool with the static pods of its nodes.
-func Render(in component.Input, nodes []cluster.Node, pool cluster.Pool) (*extensionsv1alpha1.OperatingSystemConfig, error) {
-	pods := map[string][]staticpod.Pod{}
-	for _, node := range nodes {
-		of, err := catalog.StaticPods(in, node)
-		if err != nil {
-			return nil, fmt.Errorf("render control plane of %s: %w", node.Name, err)
-		}
-		pods[node.Name] = of
-	}
-	config, err := osc.Build(osc.Input{
-		Cluster: in.Cluster, Pool: pool, Images: in.Images, Secrets: in.Secrets, Nodes: nodes, StaticPods: pods,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("render node configuration: %w", err)
-	}
-	return config, nil
+func Render(in component.Input, nodes []cluster.Node, of cluster.Pool) (*extensionsv1alpha1.OperatingSystemConfig, error) {
+	return pool.Config(in, nodes, of)
 }
 
 // Settings is what makes a host a node: its pool's OperatingSystemConfig, and the facts that become local drop-ins.

@@ -90,7 +90,7 @@ func secretFiles(in component.Input, node cluster.Node) []workload.Files {
 		workload.Certificate(in.Secrets, serving(in.Cluster, node), dirServer),
 		workload.Bundle(in.Secrets, secret.AuthorityClient, dirClientCA),
 		workload.Bundle(in.Secrets, secret.AuthorityFrontProxy, dirFrontProxyCA),
-		workload.Certificate(in.Secrets, aggregator(), dirAggregator),
+		workload.Certificate(in.Secrets, secret.Aggregator(), dirAggregator),
 		workload.Bundle(in.Secrets, secret.AuthorityKubelet, dirKubeletCA),
 		workload.Certificate(in.Secrets, secret.KubeletClient(), dirKubelet),
 		workload.Issued(in.Secrets, secret.ServiceAccountKey(), dirServiceAccount, secret.DataSigningKey, secret.DataSigningPub),

@@ -79,7 +79,7 @@ func clientFlags() []string {
 		"--kubelet-preferred-address-types=InternalIP,Hostname,ExternalIP",
 		"--proxy-client-cert-file=" + path.Join(dirAggregator, corev1.TLSCertKey),
 		"--proxy-client-key-file=" + path.Join(dirAggregator, corev1.TLSPrivateKeyKey),
-		"--requestheader-allowed-names=" + aggregator().CommonName,
+		"--requestheader-allowed-names=" + secret.Aggregator().CommonName,
 		"--requestheader-client-ca-file=" + path.Join(dirFrontProxyCA, workload.DataBundle),
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--requestheader-group-headers=X-Remote-Group",

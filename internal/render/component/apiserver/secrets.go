@@ -16,18 +16,12 @@ func secrets(c *cluster.Cluster, nodes []cluster.Node) []secret.Spec {
 		secret.Authority(secret.AuthorityEtcd),
 		secret.Authority(secret.AuthorityFrontProxy),
 		secret.Authority(secret.AuthorityKubelet),
-		aggregator(), secret.KubeletClient(), encryptionKey(), secret.EtcdClient(), secret.ServiceAccountKey(),
+		secret.Aggregator(), secret.KubeletClient(), encryptionKey(), secret.EtcdClient(), secret.ServiceAccountKey(),
 	}
 	for _, node := range nodes {
 		out = append(out, serving(c, node))
 	}
 	return out
-}
-
-func aggregator() secret.Spec {
-	return secret.Spec{
-		Name: "kube-aggregator", Kind: secret.Client, Signer: secret.AuthorityFrontProxy, CommonName: "system:kube-aggregator",
-	}
 }
 
 func encryptionKey() secret.Spec {

@@ -62,7 +62,7 @@ func Node() cluster.Node {
 func Input(c *cluster.Cluster, specs []secret.Spec) component.Input {
 	images := image.Vector{}
 	for _, name := range []string{
-		image.KubeAPIServer, image.KubeControllerManager, image.KubeScheduler, image.KubeProxy, image.Etcd, image.CoreDNS, image.Flannel,
+		image.KubeAPIServer, image.KubeControllerManager, image.KubeScheduler, image.KubeProxy, image.Etcd, image.CoreDNS, image.Flannel, image.MetricsServer,
 	} {
 		images[name] = "registry.test/" + name + ":v0"
 	}

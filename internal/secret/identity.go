@@ -1,0 +1,14 @@
+package secret
+
+import "github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
+
+// Groups of those who join, and of those who have joined.
+
+// GroupOpenTokens is the group of bootstrap tokens that are bound to nothing: only for it is a kubelet's client certificate
+// approved by Kubernetes itself. Bound tokens have the group system:bootstrappers alone, and the gardenlet decides on their requests.
+const GroupOpenTokens = "system:bootstrappers:gardenadm:open"
+
+// NodeAgentPoolGroup is the group of the node agents of a pool. It is an organization in their client certificates beside
+// constants.NodeAgentsGroup, and gives them their pool's OperatingSystemConfig. A label of the Node could not:
+// a kubelet may set it itself.
+func NodeAgentPoolGroup(pool string) string { return constants.NodeAgentsGroup + ":pool:" + pool }
