@@ -19,9 +19,6 @@ func TestConformanceOfLeftovers(t *testing.T) {
 	if os.Getenv(realMachine) != "" {
 		parts = append(parts, hosttest.UnitTable)
 	}
-	if os.Getenv(realMachine) == "images" {
-		parts = append(parts, hosttest.Images, hosttest.Runtime)
-	}
 	hosttest.Conformance(t, func(*testing.T) *host.Host { return host.New() }, t.TempDir(), parts...)
 }
 

@@ -10,7 +10,7 @@ import (
 
 // mountsBelow returns the mount points at and below path.
 func mountsBelow(path string) ([]string, error) {
-	table, err := os.ReadFile("/proc/self/mountinfo")
+	table, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		return nil, err
 	}

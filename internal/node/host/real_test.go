@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 		parts = append(parts, hosttest.Units, hosttest.Routes)
 	}
 	if os.Getenv(realMachine) == "images" {
-		parts = append(parts, hosttest.Images)
+		parts = append(parts, hosttest.Images, hosttest.Runtime)
 	}
 	hosttest.Conformance(t, func(*testing.T) *host.Host { return host.New() }, t.TempDir(), parts...)
 	if os.Getenv(realMachine) == "images" {
