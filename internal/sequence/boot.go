@@ -71,6 +71,9 @@ func (i *Init) Run(ctx context.Context, o flow.Observer) error {
 		return err
 	}
 	defer unlock() //nolint:errcheck // the lock ends with the process
+	if err := hoststep.RemoveHalfWritten(ctx, i.Host); err != nil {
+		return err
+	}
 	if err := i.Boot().Run(ctx, o); err != nil {
 		return err
 	}

@@ -375,3 +375,16 @@ func TestBootRefusesWhatDoesNotFit(t *testing.T) {
 		}
 	}
 }
+
+func TestHalfWrittenFilesAreRemoved(t *testing.T) {
+	fake, i := bare(t)
+	ctx, h := t.Context(), i.Host
+	for _, name := range []string{"/.gardenadm-1", "/shoot-uid"} {
+		must(t, h.Files.Write(ctx, layout.DirState+name, strings.NewReader("x"), 0o600))
+	}
+	must(t, hoststep.RemoveHalfWritten(ctx, fake.Host()))
+	names, err := h.Files.List(ctx, layout.DirState)
+	if err != nil || !slices.Equal(names, []string{"shoot-uid"}) {
+		t.Errorf("left are %q, %v", names, err)
+	}
+}

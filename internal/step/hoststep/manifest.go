@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
@@ -61,6 +63,26 @@ func SameManifests(ctx context.Context, h *host.Host, set manifest.Set) error {
 	}
 	if !bytes.Equal(have, want) {
 		return fault.New(fault.OtherManifests, "compare manifests: the given ones differ from those that this machine's cluster was made of (%s)", layout.FileManifests)
+	}
+	return nil
+}
+
+// RemoveHalfWritten removes what a killed run began to write into the state directory: it may hold Secrets, and nobody finishes it.
+// The caller holds the machine's lock, so nobody is writing there now.
+func RemoveHalfWritten(ctx context.Context, h *host.Host) error {
+	names, err := h.Files.List(ctx, layout.DirState)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for half-written files: %w", err)
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, host.TempPrefix) {
+			if err := h.Files.Remove(ctx, path.Join(layout.DirState, name)); err != nil {
+				return fmt.Errorf("remove half-written file: %w", err)
+			}
+		}
 	}
 	return nil
 }
