@@ -137,7 +137,7 @@ func (m *Machine) Start(ctx context.Context) error {
 		out, err := m.Exec(waiting, "systemctl", "is-system-running", "--wait")
 		switch state := strings.TrimSpace(out.Stdout); state {
 		case "running", "degraded":
-			return nil
+			return m.settle(waiting)
 		}
 		select {
 		case <-waiting.Done():
@@ -149,6 +149,15 @@ func (m *Machine) Start(ctx context.Context) error {
 			return fmt.Errorf("start machine %s: it is %s again\n%s", m.name, status, m.whyNotBooted(context.WithoutCancel(ctx)))
 		}
 	}
+}
+
+// settle waits until the kernel has made sure that nobody else has the machine's IPv6 addresses: up to then they and their
+// routes come into being by themselves, and a test that compares two looks at the network would see it.
+func (m *Machine) settle(ctx context.Context) error {
+	if _, err := m.Exec(ctx, "sh", "-c", "while ip -6 address show tentative | grep -q .; do sleep 0.05; done"); err != nil {
+		return fmt.Errorf("start machine %s: its network does not settle: %w", m.name, err)
+	}
+	return nil
 }
 
 // whyNotBooted is as much as can be had of a machine that does not come up.
