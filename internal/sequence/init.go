@@ -19,9 +19,8 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
 	"github.com/gardenadm/gardenadm/internal/node/diagnosis"
 	"github.com/gardenadm/gardenadm/internal/node/host"
-	"github.com/gardenadm/gardenadm/internal/render/catalog"
 	"github.com/gardenadm/gardenadm/internal/render/component"
-	"github.com/gardenadm/gardenadm/internal/render/osc"
+	"github.com/gardenadm/gardenadm/internal/render/pool"
 	"github.com/gardenadm/gardenadm/internal/secret"
 	"github.com/gardenadm/gardenadm/internal/sequence/reconcile"
 	"github.com/gardenadm/gardenadm/internal/step/hoststep"
@@ -185,11 +184,11 @@ func (i *Init) apiAnswers(context.Context) (string, error) {
 func (i *Init) nodes() []cluster.Node { return []cluster.Node{i.Node} }
 
 func (i *Init) wantedSecrets() ([]secret.Spec, error) {
-	specs, err := catalog.Secrets(i.Cluster, i.nodes())
+	specs, err := pool.Secrets(i.Cluster, i.nodes())
 	if err != nil {
 		return nil, err
 	}
-	return secret.Merge(specs, osc.Secrets(i.Cluster), hoststep.KubeletSecrets(i.Node))
+	return secret.Merge(specs, hoststep.KubeletSecrets(i.Node))
 }
 
 func (i *Init) secretStore() secret.Store {

@@ -29,8 +29,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/kube/definition"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/image"
-	"github.com/gardenadm/gardenadm/internal/render/catalog"
-	"github.com/gardenadm/gardenadm/internal/render/osc"
+	"github.com/gardenadm/gardenadm/internal/render/pool"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
@@ -136,9 +135,7 @@ func (a *api) makeControlPlane(t *testing.T, c *cluster.Cluster) {
 	check(t, a.admin.Status().Update(t.Context(), object))
 
 	machine := cluster.Node{Name: "cp1", Pool: c.ControlPlane.Name, Addresses: []netip.Addr{netip.MustParseAddr("10.250.0.10")}}
-	specs, err := catalog.Secrets(c, []cluster.Node{machine})
-	check(t, err)
-	specs, err = secret.Merge(specs, osc.Secrets(c))
+	specs, err := pool.Secrets(c, []cluster.Node{machine})
 	check(t, err)
 	store := kube.SecretStore{Client: a.admin}
 	_, err = secret.Issuer{Store: store}.Ensure(t.Context(), specs)

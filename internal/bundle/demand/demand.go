@@ -15,6 +15,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/render/catalog"
 	"github.com/gardenadm/gardenadm/internal/render/component"
 	"github.com/gardenadm/gardenadm/internal/render/osc"
+	pools "github.com/gardenadm/gardenadm/internal/render/pool"
 	"github.com/gardenadm/gardenadm/internal/render/staticpod"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
@@ -75,11 +76,8 @@ func newRendering(c *cluster.Cluster, names []string) (*rendering, error) {
 		vector[name] = "demand.gardenadm.invalid/" + name + ":v0"
 		r.names[vector[name]] = name
 	}
-	specs, err := catalog.Secrets(c, []cluster.Node{r.node})
+	specs, err := pools.Secrets(c, []cluster.Node{r.node})
 	if err != nil {
-		return nil, err
-	}
-	if specs, err = secret.Merge(specs, osc.Secrets(c)); err != nil {
 		return nil, err
 	}
 	r.in = component.Input{Cluster: c, Images: vector, Secrets: secret.Placeholders(specs)}
@@ -108,7 +106,7 @@ func (r *rendering) all() error {
 
 // pool renders the nodes of a pool, with static pods when it is the control plane's.
 func (r *rendering) pool(pool cluster.Pool) error {
-	in := osc.Input{Cluster: r.in.Cluster, Pool: pool, Images: r.in.Images, Secrets: r.in.Secrets}
+	in := osc.Input{Cluster: r.in.Cluster, Pool: pool, Images: r.in.Images, Secrets: r.in.Secrets, ControlPlane: []cluster.Node{r.node}}
 	if pool.ControlPlane {
 		pods, err := catalog.StaticPods(r.in, r.node)
 		if err != nil {

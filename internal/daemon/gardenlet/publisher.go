@@ -61,24 +61,21 @@ func (p publisher) reconcile(ctx context.Context, _ string) (time.Duration, erro
 		return 0, err
 	}
 	in := component.Input{Cluster: c, Images: defined.Images, Secrets: secrets}
+	controlPlane, err := p.controlPlane(ctx, secrets, c.ControlPlane)
+	if err != nil {
+		return 0, err
+	}
 	var errs []error
 	for _, pool := range c.Pools {
-		if err := p.publish(ctx, in, pool); err != nil {
+		if err := p.publish(ctx, in, controlPlane, pool); err != nil {
 			errs = append(errs, fmt.Errorf("publish configuration of pool %s: %w", pool.Name, err))
 		}
 	}
 	return publishEvery, errors.Join(errs...)
 }
 
-func (p publisher) publish(ctx context.Context, in component.Input, pool cluster.Pool) error {
-	var nodes []cluster.Node
-	if pool.ControlPlane {
-		var err error
-		if nodes, err = p.controlPlane(ctx, in.Secrets, pool); err != nil {
-			return err
-		}
-	}
-	config, err := render.Config(in, nodes, pool)
+func (p publisher) publish(ctx context.Context, in component.Input, controlPlane []cluster.Node, pool cluster.Pool) error {
+	config, err := render.Config(in, controlPlane, pool)
 	if err != nil {
 		return err
 	}

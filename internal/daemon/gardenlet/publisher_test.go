@@ -17,7 +17,6 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/image"
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
-	"github.com/gardenadm/gardenadm/internal/render/catalog"
 	"github.com/gardenadm/gardenadm/internal/render/component"
 	"github.com/gardenadm/gardenadm/internal/render/osc"
 	render "github.com/gardenadm/gardenadm/internal/render/pool"
@@ -55,9 +54,7 @@ func newWorld(t *testing.T) *world {
 	} {
 		w.images[name] = "registry.test/" + name + ":v1"
 	}
-	specs, err := catalog.Secrets(c, []cluster.Node{w.node})
-	must(t, err)
-	specs, err = secret.Merge(specs, osc.Secrets(c))
+	specs, err := render.Secrets(c, []cluster.Node{w.node})
 	must(t, err)
 	w.secrets, err = secret.Issuer{Store: kube.SecretStore{Client: w.api}}.Ensure(t.Context(), specs)
 	must(t, err)
@@ -119,31 +116,33 @@ func TestPublishedIsWhatBootAppliesItself(t *testing.T) {
 	}
 }
 
-// TestWithoutAllItNeeds: what cannot be rendered whole stays as it was, and the other pool gets its news all the same.
+// TestWithoutAllItNeeds: what cannot be rendered whole stays as it was, and the other pool gets its news all the same,
+// but while nobody knows the nodes of the control plane, from which all nodes take images.
 func TestWithoutAllItNeeds(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(*world, *testing.T)
 		want  string
+		all   bool // pools stay as they are
 	}{
-		"no Node": {func(w *world, t *testing.T) { must(t, w.api.Delete(t.Context(), controlPlaneNode("cp1"))) }, "there is no Node cp1 with the label"},
+		"no Node": {func(w *world, t *testing.T) { must(t, w.api.Delete(t.Context(), controlPlaneNode("cp1"))) }, "there is no Node cp1 with the label", true},
 		"a Node without its label": {func(w *world, t *testing.T) {
 			node := controlPlaneNode("cp1")
 			must(t, w.api.Get(t.Context(), client.ObjectKeyFromObject(node), node))
 			node.Labels = nil
 			must(t, w.api.Update(t.Context(), node))
-		}, "there is no Node cp1 with the label"},
-		"a Node without secrets": {func(w *world, t *testing.T) { must(t, w.api.Create(t.Context(), controlPlaneNode("cp2"))) }, "cp2: it was not issued"},
+		}, "there is no Node cp1 with the label", true},
+		"a Node without secrets": {func(w *world, t *testing.T) { must(t, w.api.Create(t.Context(), controlPlaneNode("cp2"))) }, "cp2: it was not issued", true},
 		"a Node without address": {func(w *world, t *testing.T) {
 			node := controlPlaneNode("cp2")
 			node.Status.Addresses = nil
 			must(t, w.api.Create(t.Context(), node))
-		}, "node cp2 has no internal address"},
+		}, "node cp2 has no internal address", true},
 		"a secret that is gone": {func(w *world, t *testing.T) {
 			object, err := secret.Object(w.secrets[secret.ServiceAccountKey().Key()])
 			must(t, err)
 			must(t, w.api.Delete(t.Context(), object))
-		}, "find secret service-account-key: it was not issued"},
-		"an image that is gone": {func(w *world, _ *testing.T) { delete(w.images, image.KubeScheduler) }, `find image "kube-scheduler"`},
+		}, "find secret service-account-key: it was not issued", false},
+		"an image that is gone": {func(w *world, _ *testing.T) { delete(w.images, image.KubeScheduler) }, `find image "kube-scheduler"`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -158,8 +157,8 @@ func TestWithoutAllItNeeds(t *testing.T) {
 			if w.configuration(t, w.cluster.ControlPlane) != controlPlane {
 				t.Error("the control plane's configuration changed")
 			}
-			if w.configuration(t, w.cluster.Pools[1]) == workers {
-				t.Error("the workers' configuration did not change")
+			if same := w.configuration(t, w.cluster.Pools[1]) == workers; same != c.all {
+				t.Errorf("the workers' configuration stayed as it was: %t", same)
 			}
 		})
 	}

@@ -16,6 +16,9 @@ const (
 	PortKubeProxyHealthz  = 10256
 	PortFlannelHealthz    = 10251
 	PortVXLAN             = 8472
+	PortProxy             = 7443
+	PortMirror            = 7444
+	PortGardenlet         = 7445
 )
 
 // UID is the user of the static pods; it exists on no host and owns nothing but their data directories.
@@ -30,6 +33,11 @@ const (
 	UnitGardenlet  = "gardenlet.service"
 	UnitSysctl     = "systemd-sysctl.service"
 	UnitJournald   = "systemd-journald.service"
+
+	UnitProxySocket = "gardener-api-proxy.socket"
+	UnitProxy       = "gardener-api-proxy.service"
+	UnitMirror      = "gardener-image-mirror.service"
+	UnitNodeAgent   = "gardener-node-agent.service"
 )
 
 // Paths on a node.
@@ -77,4 +85,21 @@ const (
 	SocketContainerd     = "/run/containerd/containerd.sock"
 	FileSysctl           = "/etc/sysctl.d/99-k8s-general.conf"
 	FileJournaldConf     = "/etc/systemd/journald.conf.d/50-gardenadm.conf"
+
+	// FileEndpoints is what the node knows of the API servers (node/proxy/endpoint). It is no file of an OperatingSystemConfig: the proxy writes it.
+	FileEndpoints = DirState + "/endpoints.json"
+	SocketProxy   = "/run/gardener-api-proxy.sock"
+	// FileServingCert and FileServingKey are with what a control plane node serves images and answers its nodes, besides the API.
+	FileServingCert = DirState + "/serving/tls.crt"
+	FileServingKey  = DirState + "/serving/tls.key"
+	// FileImages lists the images that the node is to have at any time.
+	FileImages = DirState + "/images.json"
+	// DirPulled holds layers of images while files are taken out of them.
+	DirPulled = DirState + "/pulled"
+
+	FileClusterCA       = DirAgent + "/cluster-ca.crt"
+	FileAgentConfig     = DirAgent + "/config.yaml"
+	DirAgentCredentials = DirAgent + "/credentials"
+	FileAgentKubeconfig = DirAgentCredentials + "/kubeconfig"
+	FileAgentCert       = DirAgentCredentials + "/client-current.pem"
 )

@@ -19,11 +19,8 @@ import (
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/host/hosttest"
 	"github.com/gardenadm/gardenadm/internal/node/record"
-	"github.com/gardenadm/gardenadm/internal/render/catalog"
 	"github.com/gardenadm/gardenadm/internal/render/component/componenttest"
-	"github.com/gardenadm/gardenadm/internal/render/osc"
-	"github.com/gardenadm/gardenadm/internal/render/staticpod"
-	"github.com/gardenadm/gardenadm/internal/secret"
+	"github.com/gardenadm/gardenadm/internal/render/pool"
 )
 
 // machine is a machine in memory that becomes a node and stops being one.
@@ -88,21 +85,13 @@ func (source) Extract(_ context.Context, _ string, paths []string, to func(strin
 func (m machine) configuration() agent.Want {
 	m.t.Helper()
 	c, node := componenttest.Cluster(m.t), componenttest.Node()
-	specs, err := catalog.Secrets(c, []cluster.Node{node})
+	specs, err := pool.Secrets(c, []cluster.Node{node})
 	m.must(err)
-	if specs, err = secret.Merge(specs, osc.Secrets(c)); err != nil {
-		m.t.Fatal(err)
-	}
 	in := componenttest.Input(c, specs)
 	for _, name := range []string{image.CNIPlugins, image.Containerd, image.Hyperkube, image.Runc, image.Pause} {
 		in.Images[name] = "registry.test/" + name + ":v0"
 	}
-	pods, err := catalog.StaticPods(in, node)
-	m.must(err)
-	config, err := osc.Build(osc.Input{
-		Cluster: c, Pool: c.ControlPlane, Images: in.Images, Secrets: in.Secrets,
-		Nodes: []cluster.Node{node}, StaticPods: map[string][]staticpod.Pod{node.Name: pods},
-	})
+	config, err := pool.Config(in, []cluster.Node{node}, c.ControlPlane)
 	m.must(err)
 	facts, err := m.Prober.Probe(m.t.Context())
 	m.must(err)

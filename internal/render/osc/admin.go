@@ -8,7 +8,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
-func adminSecrets(*cluster.Cluster) []secret.Spec {
+func adminSecrets(*cluster.Cluster, []cluster.Node) []secret.Spec {
 	return []secret.Spec{
 		secret.Authority(secret.AuthorityCluster),
 		secret.Authority(secret.AuthorityClient),

@@ -29,7 +29,7 @@ MemoryAccounting=true
 WantedBy=multi-user.target
 `
 
-func gardenletSecrets(*cluster.Cluster) []secret.Spec {
+func gardenletSecrets(*cluster.Cluster, []cluster.Node) []secret.Spec {
 	return []secret.Spec{secret.Authority(secret.AuthorityCluster), secret.Authority(secret.AuthorityClient), secret.Gardenlet()}
 }
 

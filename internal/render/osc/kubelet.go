@@ -37,7 +37,7 @@ RestartSec=5
 WantedBy=multi-user.target
 `
 
-func kubeletSecrets(*cluster.Cluster) []secret.Spec {
+func kubeletSecrets(*cluster.Cluster, []cluster.Node) []secret.Spec {
 	return []secret.Spec{secret.Authority(secret.AuthorityClient)}
 }
 

@@ -22,8 +22,9 @@ type Input struct {
 	Pool    cluster.Pool
 	Images  image.Vector
 	Secrets secret.Set
-	// Nodes are those of this pool.
-	Nodes []cluster.Node
+	// Nodes are those of this pool; ControlPlane are the control plane's, whatever the pool.
+	Nodes        []cluster.Node
+	ControlPlane []cluster.Node
 	// StaticPods are the pods of each node, by the node's name.
 	StaticPods map[string][]staticpod.Pod
 }
@@ -36,7 +37,7 @@ type (
 // topic is one concern of a node. It reads only those secrets that it declares.
 type topic struct {
 	name    string
-	secrets func(*cluster.Cluster) []secret.Spec // nil for none
+	secrets func(c *cluster.Cluster, controlPlane []cluster.Node) []secret.Spec // nil for none
 	build   func(Input) ([]unit, []file, error)
 }
 
@@ -45,21 +46,25 @@ func topics() []topic {
 	return []topic{
 		{name: "kernel", build: kernel},
 		{name: "journald", build: journald},
+		{name: "network", build: network},
+		{name: "endpoint proxy", secrets: endpointProxySecrets, build: endpointProxy},
 		{name: "containerd", build: containerd},
 		{name: "registries", build: registries},
-		{name: "network", build: network},
 		{name: "kubelet", secrets: kubeletSecrets, build: kubelet},
 		{name: "admin", secrets: adminSecrets, build: admin},
 		{name: "static pods", build: staticPods},
+		{name: "serving certificate", secrets: servingSecrets, build: serving},
+		{name: "mirror", build: mirror},
 		{name: "gardenlet", secrets: gardenletSecrets, build: gardenlet},
+		{name: "node agent", build: nodeAgent},
 	}
 }
 
 // Secrets declares what the topics read, each secret once.
-func Secrets(c *cluster.Cluster) []secret.Spec {
+func Secrets(c *cluster.Cluster, controlPlane []cluster.Node) []secret.Spec {
 	var out []secret.Spec
 	for _, topic := range topics() {
-		for _, spec := range topic.wants(c) {
+		for _, spec := range topic.wants(c, controlPlane) {
 			if !slices.ContainsFunc(out, func(other secret.Spec) bool { return other.Key() == spec.Key() }) {
 				out = append(out, spec)
 			}
@@ -68,11 +73,11 @@ func Secrets(c *cluster.Cluster) []secret.Spec {
 	return out
 }
 
-func (t topic) wants(c *cluster.Cluster) []secret.Spec {
+func (t topic) wants(c *cluster.Cluster, controlPlane []cluster.Node) []secret.Spec {
 	if t.secrets == nil {
 		return nil
 	}
-	return t.secrets(c)
+	return t.secrets(c, controlPlane)
 }
 
 // Build returns the pool's OperatingSystemConfig with purpose reconcile (contract node-agent-and-osc §1 and §3).
@@ -96,7 +101,7 @@ func Build(in Input) (*extensionsv1alpha1.OperatingSystemConfig, error) {
 }
 
 func (t topic) run(in Input) ([]unit, []file, error) {
-	specs := t.wants(in.Cluster)
+	specs := t.wants(in.Cluster, in.ControlPlane)
 	all := in.Secrets
 	in.Secrets = all.Select(specs)
 	for _, spec := range specs {

@@ -198,8 +198,8 @@ func TestStaticPodsOfTwoNodes(t *testing.T) {
 			t.Errorf("%s is for %v", path, got)
 		}
 	}
-	if len(hosts) != 2 {
-		t.Errorf("want a manifest and a file, got %v", hosts)
+	if len(hosts) != 4 {
+		t.Errorf("want a manifest, its file, and a certificate with its key, got %v", hosts)
 	}
 }
 
@@ -239,7 +239,8 @@ func input(t *testing.T) osc.Input {
 		t.Fatal(err)
 	}
 	secrets := secret.Set{}
-	for _, spec := range osc.Secrets(c) {
+	nodes := []cluster.Node{{Name: "first", Addresses: []netip.Addr{netip.MustParseAddr("10.250.0.1")}, Pool: c.ControlPlane.Name}}
+	for _, spec := range osc.Secrets(c, nodes) {
 		secrets[spec.Key()] = secret.Secret{Spec: spec, Data: map[string][]byte{
 			secret.DataCACert: []byte("certificate of " + spec.Name), secret.DataCert: []byte("certificate of " + spec.Name), secret.DataKey: []byte("key of " + spec.Name),
 		}}
@@ -250,7 +251,7 @@ func input(t *testing.T) osc.Input {
 	}
 	return osc.Input{
 		Cluster: c, Pool: c.ControlPlane, Images: images, Secrets: secrets,
-		Nodes: []cluster.Node{{Name: "first", Addresses: []netip.Addr{netip.MustParseAddr("10.250.0.1")}, Pool: c.ControlPlane.Name}},
+		Nodes: nodes, ControlPlane: nodes,
 		StaticPods: map[string][]staticpod.Pod{"first": {{
 			Name: "kube-apiserver", Hash: "hash", Manifest: []byte("kind: Pod\n"),
 			Files: []staticpod.File{{Path: layout.DirStaticPods + "/kube-apiserver/ca/bundle.crt", Mode: 0o640, Data: []byte("certificate")}},

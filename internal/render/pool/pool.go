@@ -12,11 +12,16 @@ import (
 	"github.com/gardenadm/gardenadm/internal/render/component"
 	"github.com/gardenadm/gardenadm/internal/render/osc"
 	"github.com/gardenadm/gardenadm/internal/render/staticpod"
+	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
-// Config renders the configuration of the pool. nodes are those of the control plane, none for a pool of workers. A secret that was
+// Config renders the configuration of the pool. controlPlane are the nodes of the control plane. A secret that was
 // not issued would become an empty file: it is an error that names it.
-func Config(in component.Input, nodes []cluster.Node, of cluster.Pool) (*extensionsv1alpha1.OperatingSystemConfig, error) {
+func Config(in component.Input, controlPlane []cluster.Node, of cluster.Pool) (*extensionsv1alpha1.OperatingSystemConfig, error) {
+	var nodes []cluster.Node
+	if of.ControlPlane {
+		nodes = controlPlane
+	}
 	if err := issued(in, nodes); err != nil {
 		return nil, err
 	}
@@ -28,11 +33,20 @@ func Config(in component.Input, nodes []cluster.Node, of cluster.Pool) (*extensi
 		}
 		pods[node.Name] = of
 	}
-	config, err := osc.Build(osc.Input{Cluster: in.Cluster, Pool: of, Images: in.Images, Secrets: in.Secrets, Nodes: nodes, StaticPods: pods})
+	config, err := osc.Build(osc.Input{Cluster: in.Cluster, Pool: of, Images: in.Images, Secrets: in.Secrets, Nodes: nodes, ControlPlane: controlPlane, StaticPods: pods})
 	if err != nil {
 		return nil, fmt.Errorf("render node configuration: %w", err)
 	}
 	return config, nil
+}
+
+// Secrets declares all that the components and the nodes of the cluster read, each secret once, sorted by key.
+func Secrets(c *cluster.Cluster, controlPlane []cluster.Node) ([]secret.Spec, error) {
+	specs, err := catalog.Secrets(c, controlPlane)
+	if err != nil {
+		return nil, err
+	}
+	return secret.Merge(specs, osc.Secrets(c, controlPlane))
 }
 
 // issued is nil when there are all secrets that the nodes' static pods read.
@@ -40,7 +54,7 @@ func issued(in component.Input, nodes []cluster.Node) error {
 	if len(nodes) == 0 {
 		return nil
 	}
-	specs, err := catalog.Secrets(in.Cluster, nodes)
+	specs, err := Secrets(in.Cluster, nodes)
 	if err != nil {
 		return err
 	}

@@ -19,11 +19,11 @@ import (
 func input(t *testing.T) component.Input {
 	t.Helper()
 	c := componenttest.Cluster(t)
-	specs, err := catalog.Secrets(c, []cluster.Node{componenttest.Node()})
+	specs, err := Secrets(c, []cluster.Node{componenttest.Node()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := componenttest.Input(c, slices.Concat(specs, osc.Secrets(c)))
+	in := componenttest.Input(c, specs)
 	for _, name := range []string{image.Hyperkube, image.Containerd, image.Runc, image.CNIPlugins, image.Pause} {
 		in.Images[name] = "registry.test/" + name + ":v0"
 	}
@@ -43,7 +43,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("control plane: %v, or no static pods", err)
 	}
 	for _, key := range in.Secrets.Keys() { // workers need no key of the control plane
-		if !slices.ContainsFunc(osc.Secrets(in.Cluster), func(spec secret.Spec) bool { return spec.Key() == key }) {
+		if !slices.ContainsFunc(osc.Secrets(in.Cluster, nil), func(spec secret.Spec) bool { return spec.Key() == key }) {
 			delete(in.Secrets, key)
 		}
 	}
