@@ -7,6 +7,7 @@ const (
 	LeaseElsewhere Code = "GA-2103"
 	BadSecrets     Code = "GA-2104"
 	OtherManifests Code = "GA-2105"
+	OtherImages    Code = "GA-2106"
 )
 
 func states() []Entry {
@@ -24,7 +25,10 @@ func states() []Entry {
 			"Until the API has them, the cluster's authorities and keys are in /var/lib/gardenadm/secrets, a file each. One of them is damaged or not a secret. Nothing was changed.",
 			"restore the file that the message names; if this machine has no cluster yet, remove the directory"},
 		{OtherManifests, Precondition, "this machine's cluster was made of other manifests",
-			"init makes a cluster; it does not change one that is there. The manifests that this cluster was made of are kept in /var/lib/gardenadm/manifests.yaml, and those that were given differ from them. Nothing was changed.",
-			"run init without -d, or with the manifests that the cluster was made of"},
+			"The manifests that this cluster was made of are kept in /var/lib/gardenadm/manifests.yaml, and those that were given differ from them. A cluster can be changed only when it is whole and its API answers. Nothing was changed.",
+			"run init without -d first; when it has succeeded, run it with the changed manifests"},
+		{OtherImages, Precondition, "this cluster runs other images than the bundle has",
+			"The cluster was made from another bundle. To change its images is an upgrade, which init does not do. Nothing was changed.",
+			"run init with the bundle that the cluster was made from"},
 	}
 }

@@ -58,6 +58,7 @@ func (i *Init) diagnosed(scope diagnosis.Scope, wait func(context.Context) error
 // Finish declares what is left to do on this host once the cluster is whole.
 func (i *Init) Finish() *flow.Graph {
 	g := flow.New("finish")
+	g.Add("keep the cluster's manifests", flow.Do(i.keepManifests))
 	g.Add("forget the secrets on disk", flow.Do(i.forgetSecrets))
 	g.Add("forget the unpacked bundle", flow.Do(i.forgetBundle))
 	g.Add("make kubectl work for root", flow.Do(i.setUpShell))

@@ -151,13 +151,13 @@ func (i *Init) lookForAPI(ctx context.Context) error {
 	if err != nil {
 		return flow.Permanent(err)
 	}
-	if err := hoststep.SameManifests(ctx, i.Host, *i.Manifests); err != nil {
-		return flow.Permanent(err)
-	}
 	notReady := api.Ready(ctx)
 	if notReady == nil {
 		i.api, i.answered = api, true
-		return nil
+		return i.checkUpdate(ctx)
+	}
+	if err := hoststep.SameManifests(ctx, i.Host, *i.Manifests); err != nil {
+		return flow.Permanent(err)
 	}
 	kept, err := i.secretStore().Load(ctx)
 	if err != nil {
@@ -292,7 +292,7 @@ func (i *Init) loadSecrets(ctx context.Context) error {
 		i.api, err = kube.New(raw) // the administrator's role may not have been applied yet
 		return err
 	}
-	i.secrets, err = kube.SecretStore{Client: i.api}.Load(ctx)
+	i.secrets, err = hoststep.SecretsOfCluster(ctx, kube.SecretStore{Client: i.api}, wanted)
 	return err
 }
 

@@ -100,6 +100,12 @@ func (c *Cluster) ServiceNames(name, namespace string) []string {
 	return []string{name, inNamespace, inNamespace + ".svc", inNamespace + ".svc." + c.ClusterDomain()}
 }
 
+// ManagesMachines says that the cluster's machines are made by machine controllers, with credentials for the infrastructure; otherwise
+// people bring them.
+func (c *Cluster) ManagesMachines() bool {
+	return c.Shoot.Spec.CredentialsBindingName != nil || c.Shoot.Spec.SecretBindingName != nil
+}
+
 // SharedControlPlane says that control plane nodes carry workload.
 func (c *Cluster) SharedControlPlane() bool { return c.Shoot.Annotations[AnnotationShared] == "true" }
 

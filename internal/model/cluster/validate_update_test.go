@@ -44,11 +44,21 @@ func TestUpdates(t *testing.T) {
 		"11: a backup cannot be removed":     {backup("s3", "here"), same, path},
 		"11: a backup keeps its provider":    {backup("s3", "here"), backup("gcs", "here"), path + ".provider"},
 		"11: a backup keeps its region":      {backup("s3", "here"), backup("s3", "there"), path + ".region"},
-		"14: the status can be set":          {same, status("id", "uid", "identity"), ""},
-		"14: the technical ID stays":         {status("id", "uid", "identity"), status("other", "uid", "identity"), "status.technicalID"},
-		"14: the uid stays":                  {status("id", "uid", "identity"), status("id", "other", "identity"), "status.uid"},
-		"14: the cluster identity stays":     {status("id", "uid", "identity"), status("id", "uid", "other"), "status.clusterIdentity"},
-		"14: the status is not emptied":      {status("id", "uid", "identity"), status("", "uid", "identity"), "status.technicalID"},
+		"the name stays":                     {same, func(s *gardencore.Shoot) { s.Name = "other" }, "metadata.name"},
+		"the pods' network stays":            {same, func(s *gardencore.Shoot) { s.Spec.Networking.Pods = ptr.To("10.0.0.0/8") }, "spec.networking.pods"},
+		"the version stays":                  {same, func(s *gardencore.Shoot) { s.Spec.Kubernetes.Version = "1.99.0" }, "spec.kubernetes.version"},
+		"a pool's version stays": {same, pool(func(w *gardencore.Worker) {
+			w.Kubernetes = &gardencore.WorkerKubernetes{Version: ptr.To("1.99.0")}
+		}), "spec.provider.workers[0].kubernetes.version"},
+		"labels change": {same, pool(func(w *gardencore.Worker) { w.Labels = map[string]string{"a": "b"} }), ""},
+		"a pool is added": {same, func(s *gardencore.Shoot) {
+			s.Spec.Provider.Workers = append(s.Spec.Provider.Workers, gardencore.Worker{Name: "more"})
+		}, ""},
+		"14: the status can be set":      {same, status("id", "uid", "identity"), ""},
+		"14: the technical ID stays":     {status("id", "uid", "identity"), status("other", "uid", "identity"), "status.technicalID"},
+		"14: the uid stays":              {status("id", "uid", "identity"), status("id", "other", "identity"), "status.uid"},
+		"14: the cluster identity stays": {status("id", "uid", "identity"), status("id", "uid", "other"), "status.clusterIdentity"},
+		"14: the status is not emptied":  {status("id", "uid", "identity"), status("", "uid", "identity"), "status.technicalID"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			old, updated := manifest.Builtin(manifest.DefaultNodes()).Shoot, manifest.Builtin(manifest.DefaultNodes()).Shoot

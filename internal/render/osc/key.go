@@ -18,8 +18,9 @@ const keyPrefix = "gardener-node-agent-"
 // Key names the Secret that brings the pool's OperatingSystemConfig to its nodes. A changed key means new nodes,
 // so it is made of just what cannot be changed on a running node (contract node-agent-and-osc §2).
 func Key(c *cluster.Cluster, pool cluster.Pool) (string, error) {
-	if strategy := pool.Worker.UpdateStrategy; strategy != nil &&
-		(*strategy == gardencore.AutoInPlaceUpdate || *strategy == gardencore.ManualInPlaceUpdate) {
+	strategy := pool.Worker.UpdateStrategy
+	inPlace := strategy != nil && (*strategy == gardencore.AutoInPlaceUpdate || *strategy == gardencore.ManualInPlaceUpdate)
+	if inPlace || !c.ManagesMachines() {
 		return keyPrefix + pool.Name, nil
 	}
 	parsed, err := utilversion.ParseGeneric(c.KubeletVersion(pool))

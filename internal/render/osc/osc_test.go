@@ -147,6 +147,7 @@ func TestUserWishes(t *testing.T) {
 func TestKey(t *testing.T) {
 	key := func(change func(*cluster.Cluster, *gardencore.Worker)) string {
 		in := input(t)
+		in.Cluster.Shoot.Spec.CredentialsBindingName = new("credentials")
 		change(in.Cluster, &in.Pool.Worker)
 		got, err := osc.Key(in.Cluster, in.Pool)
 		if err != nil {
@@ -178,6 +179,9 @@ func TestKey(t *testing.T) {
 	inPlace := gardencore.AutoInPlaceUpdate
 	if got := key(func(_ *cluster.Cluster, w *gardencore.Worker) { w.UpdateStrategy = &inPlace }); got != "gardener-node-agent-control-plane" {
 		t.Errorf("in-place pool has key %s", got)
+	}
+	if got := key(func(c *cluster.Cluster, _ *gardencore.Worker) { c.Shoot.Spec.CredentialsBindingName = nil }); got != "gardener-node-agent-control-plane" {
+		t.Errorf("a pool of machines that people bring has key %s", got)
 	}
 }
 
@@ -217,7 +221,10 @@ func TestBuildErrors(t *testing.T) {
 		"file of a topic": {func(in *osc.Input) {
 			in.StaticPods["first"][0].Files[0].Path = layout.FileKubeletConfig
 		}, layout.FileKubeletConfig + " is declared twice"},
-		"version": {func(in *osc.Input) { in.Cluster.Shoot.Spec.Kubernetes.Version = "new" }, "version of pool control-plane"},
+		"version": {func(in *osc.Input) {
+			in.Cluster.Shoot.Spec.CredentialsBindingName = new("credentials")
+			in.Cluster.Shoot.Spec.Kubernetes.Version = "new"
+		}, "version of pool control-plane"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -37,12 +37,27 @@ func IssueSecrets(ctx context.Context, h *host.Host, store secret.Store, specs [
 	return secret.Issuer{Store: store}.Ensure(ctx, specs)
 }
 
+// SecretsOfCluster returns the secrets of a cluster that runs. Certificates that are near their end, and those that only a changed
+// cluster wants, are issued; an authority or key that is missing is an error, for a new one would lock out all that runs.
+func SecretsOfCluster(ctx context.Context, store secret.Store, specs []secret.Spec) (secret.Set, error) {
+	have, err := store.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load secrets: %w", err)
+	}
+	for _, spec := range specs {
+		if spec.Irreplaceable() && len(have[spec.Key()].Data) == 0 {
+			return nil, fmt.Errorf("load secrets: %s is missing in the API", spec.Key())
+		}
+	}
+	return secret.Issuer{Store: store}.Ensure(ctx, specs)
+}
+
 // HasIrreplaceable says that the set holds every wanted authority and key. etcd's data is made after all of them are kept,
 // so one that is missing beside it was there once.
 func HasIrreplaceable(have secret.Set, specs []secret.Spec) bool {
 	return !slices.ContainsFunc(specs, func(spec secret.Spec) bool {
 		_, ok := have[spec.Key()]
-		return !ok && (spec.Kind == secret.CA || spec.Kind == secret.SigningKey || spec.Kind == secret.SymmetricKey)
+		return !ok && spec.Irreplaceable()
 	})
 }
 

@@ -1,0 +1,34 @@
+package sequence
+
+import (
+	"context"
+	"maps"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/flow"
+	"github.com/gardenadm/gardenadm/internal/kube/definition"
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/step/hoststep"
+)
+
+// checkUpdate is nil when the cluster, whose API answers, may become what the manifests say. Until its definition is in the API it is
+// not whole, and goes on being made of the manifests that it was begun with.
+func (i *Init) checkUpdate(ctx context.Context) error {
+	defined, err := definition.Load(ctx, i.api)
+	if apierrors.IsNotFound(err) {
+		return flow.Permanent(hoststep.SameManifests(ctx, i.Host, *i.Manifests))
+	}
+	if err != nil {
+		return err
+	}
+	if !maps.Equal(defined.Images, i.Bundle.Vector()) {
+		return flow.Permanent(fault.New(fault.OtherImages, "compare images: those of the bundle are not those that the cluster was made with"))
+	}
+	old, err := cluster.New(defined.Manifests, defined.UID)
+	if err != nil {
+		return flow.Permanent(err)
+	}
+	return flow.Permanent(cluster.ValidateUpdate(old.Shoot, i.Cluster.Shoot))
+}
