@@ -25,7 +25,7 @@ arm64: ## bin/arm64/gardenadm and .local/bundle-arm64.tar.zst, cross-compiled
 	@go run ./hack/build program gardenadm -o bin
 	@bin/gardenadm bundle create --images .local/bundle-arm64 --platform linux/arm64 -o .local/bundle-arm64.tar.zst
 
-cluster: build ## a running cluster; .local/kubeconfig works from here
+cluster: build ## a control plane node and WORKERS=1 workers; .local/kubeconfig works from here
 	@hack/cluster up
 
 cluster-down: ## remove the cluster and all that belongs to it
@@ -45,13 +45,19 @@ integration-test e2e: build
 
 test: verify e2e ## verify, then the stories on machine containers
 
-chaos: build ## the long matrices: kills and power cuts on fresh machines
-	@GARDENADM_CHAOS=1 go test -count=1 -timeout=120m -v -run=Chaos ./test/e2e
+chaos: build ## the long matrices: kills, power cuts and outages on fresh machines
+	@GARDENADM_CHAOS=1 go test -count=1 -timeout=180m -v -run=Chaos ./test/e2e
 
-bench: build ## figures of the first walk
+bench: build ## figures of init, join, reset and the endpoint proxy
 	@go test -count=1 -timeout=60m -run='^$$' -bench=. ./test/e2e
+	@go test -count=1 -run='^$$' -bench=. ./internal/node/proxy
+
+scale: ## 500 node agents in one process against a real API server: requests, memory, time of a change
+	@hack/setup build
+	@go run ./hack/build program kubernetes etcd -o .local/programs
+	@GARDENADM_SCALE=500 go test -count=1 -timeout=60m -v -run=Scale ./test/scale
 
 clean: cluster-down ## remove what was built here; the cache of programs stays
 	@rm -rf bin .local
 
-.PHONY: help setup build arm64 cluster cluster-down generate golden verify integration-test e2e test chaos bench clean
+.PHONY: help setup build arm64 cluster cluster-down generate golden verify integration-test e2e test chaos bench scale clean

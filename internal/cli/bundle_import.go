@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,9 +23,10 @@ func bundleImportCommand(streams Streams) *cobra.Command {
 	var key string
 	command := &cobra.Command{
 		Use: "import FILE", Short: "Bring the images of a bundle into this machine's containerd", Args: oneBundle,
-		Long: "Imports the images that pods run into this machine's containerd, pinned so that the kubelet never removes them. The bundle is checked as a\n" +
-			"whole before anything is changed. What is there already is passed over, so an import that was stopped can be run again.\n" +
-			"gardenadm init imports its bundle itself.",
+		Long: "Imports the images of a bundle into this machine's containerd, pinned so that the kubelet never removes them. A control plane node serves\n" +
+			"them to all nodes; a worker takes those alone that pods run. What older bundles brought is left to the kubelet's garbage collection,\n" +
+			"unless the node still runs it. The bundle is checked as a whole before anything is changed. What is there already is passed over, so\n" +
+			"an import that was stopped can be run again. gardenadm init imports its bundle itself.",
 		RunE: func(command *cobra.Command, args []string) error {
 			if os.Geteuid() != 0 {
 				return preconditionError{fault.New(fault.NotRoot, "import changes containerd's images: run it as root")}
@@ -55,53 +55,31 @@ func runBundleImport(ctx context.Context, path, key string, streams Streams) err
 
 // importBundle unpacks a file into dir, which it removes once all is imported.
 func importBundle(ctx context.Context, h *host.Host, origin *bundle.Origin, dir string, streams Streams) error {
-	all, missing, err := lookForImages(ctx, h, origin)
-	if err != nil {
+	if err := waitForRuntime(ctx, h, origin); err != nil {
 		return err
 	}
-	if missing > 0 {
-		files, err := origin.Unpack(ctx, dir)
-		if err != nil {
-			return err
-		}
-		if err := hoststep.ImportImages(ctx, h, files); err != nil {
-			return err
-		}
+	images, err := hoststep.KeepImages(ctx, h, origin.Contents, func(ctx context.Context) (*bundle.Bundle, error) { return origin.Unpack(ctx, dir) })
+	if err != nil {
+		return err
 	}
 	// An earlier import may have been stopped just before this.
 	if err := h.Files.Remove(ctx, dir); err != nil {
 		return fmt.Errorf("remove the unpacked bundle: %w", err)
 	}
-	_, err = fmt.Fprintf(streams.Out, "Imported %d images; %d were there already.\n", missing, all-missing)
+	_, err = fmt.Fprintf(streams.Out, "Imported %d images; %d were there already.\n", images.New, images.There)
 	return err
 }
 
-// lookForImages counts the images for pods, and those of them that containerd does not have.
-func lookForImages(ctx context.Context, h *host.Host, origin *bundle.Origin) (all, missing int, err error) {
+func waitForRuntime(ctx context.Context, h *host.Host, origin *bundle.Origin) error {
 	ready, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
-	if err := h.Images.Ready(ready); err != nil {
-		if ctx.Err() != nil {
-			return 0, 0, context.Cause(ctx)
-		}
-		return 0, 0, fault.New(fault.RuntimeUnreachable, "import bundle: %w", err).
-			Mend("systemctl start containerd; on a machine that is no node yet, gardenadm init --bundle %s brings containerd and imports the images itself", origin.Path)
+	err := h.Images.Ready(ready)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
-	there, err := h.Images.List(ctx)
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, image := range origin.Images(bundle.UsePod) {
-		names, err := host.ImageNames(image.Pinned(), image.Digest)
-		if err != nil {
-			return 0, 0, err
-		}
-		all++
-		if slices.ContainsFunc(names, func(name string) bool {
-			return !slices.Contains(there, host.Image{Name: name, Digest: image.Digest, Pinned: true})
-		}) {
-			missing++
-		}
-	}
-	return all, missing, nil
+	return fault.New(fault.RuntimeUnreachable, "import bundle: %w", err).
+		Mend("systemctl start containerd; on a machine that is no node yet, gardenadm init --bundle %s brings containerd and imports the images itself", origin.Path)
 }

@@ -26,10 +26,10 @@ func certsCommand(streams Streams) *cobra.Command {
 	command := &cobra.Command{
 		Use: "certs", Short: "Look after this node's certificates", Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{fmt.Errorf("say what to do with the certificates: check")}
+			return usageError{fmt.Errorf("say what to do with the certificates: check or renew")}
 		},
 	}
-	command.AddCommand(certsCheckCommand(streams))
+	command.AddCommand(certsCheckCommand(streams), certsRenewCommand(streams))
 	return command
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"math/big"
 	"strings"
@@ -52,6 +53,49 @@ func TestCertsCheck(t *testing.T) {
 	}
 	if err := checkCertificates(t.Context(), h, certificateCheck{Now: now, Within: time.Hour}, &strings.Builder{}); err != nil {
 		t.Errorf("all is well: %v", err)
+	}
+}
+
+// All places are looked at: of a worker, too.
+func TestCertsCheckFindsThemAll(t *testing.T) {
+	now := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	h := hosttest.New().Host()
+	embedded := "users:\n- user:\n    client-certificate-data: " + base64.StdEncoding.EncodeToString(certificate(t, "x", now.Add(time.Hour))) + "\n"
+	places := map[string]string{
+		layout.FileGardenletConf:                                       embedded,
+		layout.FileAdminKubeconfig:                                     embedded,
+		layout.DirKubelet + "/pki/kubelet-server-current.pem":          "",
+		layout.FileKubeletCert:                                         "",
+		layout.FileAgentCert:                                           "",
+		layout.FileServingCert:                                         "",
+		layout.DirAuthorities + "/ca.crt":                              "",
+		layout.DirStaticPods + "/kube-apiserver/volume/tls.crt":        "",
+		layout.DirStaticPods + "/kube-scheduler/kubeconfig/kubeconfig": embedded,
+	}
+	for file, text := range places {
+		if text == "" {
+			text = string(certificate(t, "x", now.Add(time.Hour)))
+		}
+		write(t, h, file, text)
+	}
+	write(t, h, layout.DirKubelet+"/pki/kubelet-client-2026-01-01-00-00-00.pem", string(certificate(t, "old", now))) // replaced by another
+	var out strings.Builder
+	if err := checkCertificates(t.Context(), h, certificateCheck{Now: now}, &out); err != nil {
+		t.Error(err)
+	}
+	for file := range places {
+		if !strings.Contains(out.String(), file) {
+			t.Errorf("%s is not listed", file)
+		}
+	}
+	if strings.Contains(out.String(), "old") {
+		t.Errorf("what is not used any more is listed:\n%s", out.String())
+	}
+}
+
+func TestPreflightTowardsNoAddress(t *testing.T) {
+	if code, _, said := execute(t, "preflight", "--control-plane", "cp-1.example"); code != exitUsage || !strings.Contains(said, "cp-1.example") {
+		t.Errorf("exit code %d: %s", code, said)
 	}
 }
 

@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/golden"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/diagnosis"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/host/hosttest"
+	"github.com/gardenadm/gardenadm/internal/node/proxy"
 )
 
 func execute(t *testing.T, args ...string) (code int, out, err string) {
@@ -118,6 +122,58 @@ func TestStatusWithAllStopped(t *testing.T) {
 	}
 }
 
+func TestStatusOfAWorker(t *testing.T) {
+	fake := hosttest.New()
+	h := fake.Host()
+	write(t, h, layout.FileNode, `{"name": "worker-1", "addresses": ["192.0.2.11"], "pool": "workers", "architecture": "amd64"}`)
+	for _, unit := range []string{layout.UnitContainerd, layout.UnitKubelet, layout.UnitProxySocket, layout.UnitProxy, layout.UnitNodeAgent} {
+		fake.SetUnit(unit, host.UnitState{Load: "loaded", Active: "active", Sub: "running"}, host.UnitRun{})
+	}
+	status, err := gatherStatus(t.Context(), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !status.Good() || status.Healthy || status.Node != "worker-1" {
+		t.Errorf("got %+v, want that only the API does not answer", status)
+	}
+	if status.API.Error == "" || status.verdict() == nil {
+		t.Errorf("the API answers: %+v", status.API)
+	}
+}
+
+func TestStatusText(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	status := nodeStatus{
+		Cluster: "the-uid", Node: "machine-0", Addresses: []string{"192.0.2.10"}, Pool: "control-plane",
+		Summary: diagnosis.Summary{
+			ControlPlane: true,
+			Units:        []diagnosis.Part{{Name: "gardener-api-proxy", State: "waits for a connection", Good: true}, {Name: "kubelet", State: "active (running)", Since: now.Add(-time.Hour), Restarts: 2, Good: true}},
+			StaticPods:   []diagnosis.Part{{Name: "etcd", State: "running", Good: true}},
+		},
+		Proxy: &proxy.State{Connections: 7, Servers: []proxy.ServerState{
+			{Address: netip.MustParseAddrPort("192.0.2.10:6443"), Health: proxy.Ready, Reason: "of before"},
+			{Address: netip.MustParseAddrPort("192.0.2.20:6443"), Health: proxy.Dead, Reason: "no route"},
+		}},
+		API: apiStatus{
+			Ready: true, Nodes: 2, NodesReady: 1, NotReady: []string{"node worker-1", "pod kube-system/coredns-1"},
+			NodeList: []clusterNode{
+				{Name: "machine-0", Pool: "control-plane", Ready: true, Version: "v1.36.3"},
+				{Name: "worker-1", Reason: "NodeStatusUnknown: Kubelet stopped posting node status", Version: "v1.36.3"},
+			},
+			Configuration: "0123456789abcdef", Published: "fedcba9876543210",
+		},
+		Certificates: []diagnosis.Certificate{{Path: "/x/tls.crt", Subject: "etcd", Expires: now.Add(72 * time.Hour)}},
+		Disk:         diskStatus{Path: "/var/lib", Size: 100 << 30, Free: 25 << 30},
+		LastRun:      "done at 2026-11-22 11:00:00",
+	}
+	golden.Equal(t, "testdata/status.txt", []byte(status.text(now)))
+	raw, err := json.MarshalIndent(status, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden.Equal(t, "testdata/status.json", append(raw, '\n'))
+}
+
 func TestLastRun(t *testing.T) {
 	line := func(flow, event string) string {
 		return fmt.Sprintf(`{"time":"2026-11-22T18:33:25.7Z","flow":%q,"event":%q,"error":"boom"}`+"\n", flow, event)
@@ -125,6 +181,7 @@ func TestLastRun(t *testing.T) {
 	for journal, want := range map[string]string{
 		"":                                   "",
 		line("finish", "flow-done"):          "done at 2026-11-22 18:33:25",
+		line("join", "flow-done"):            "done at 2026-11-22 18:33:25",
 		line("boot", "flow-failed"):          "failed at 2026-11-22 18:33:25 in boot: boom",
 		line("boot", "flow-done") + "{\"tim": `not finished: the last event is "flow-done" of "" in boot at 2026-11-22 18:33:25`,
 	} {

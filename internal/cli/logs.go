@@ -85,7 +85,10 @@ func printLogs(ctx context.Context, h *host.Host, out io.Writer, component strin
 }
 
 func logUnits() []string {
-	return []string{layout.UnitContainerd, layout.UnitKubelet, layout.UnitNetwork, layout.UnitGardenlet}
+	return []string{
+		layout.UnitContainerd, layout.UnitKubelet, layout.UnitNetwork, layout.UnitGardenlet,
+		layout.UnitProxy, layout.UnitMirror, layout.UnitNodeAgent,
+	}
 }
 
 // matching returns the containers of a component, one or several pods of it.

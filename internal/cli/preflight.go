@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -26,18 +27,21 @@ const syncTest = 2 * time.Second
 
 // preflightOptions are the flags of preflight.
 type preflightOptions struct {
-	manifests string
-	nodeIP    string
-	skip      []string
-	output    string
+	manifests    string
+	nodeIP       string
+	controlPlane []string
+	skip         []string
+	output       string
 }
 
 func preflightCommand(streams Streams) *cobra.Command {
 	var options preflightOptions
 	command := &cobra.Command{
 		Use: "preflight", Short: "Check whether this machine can become a node; nothing is changed", Args: noArguments,
-		Long: "Makes all checks that init makes before it changes anything, and reports all that they find.\n" +
-			"It changes nothing; the kernel may load the module of a feature that is tried.\n\nChecks: " + strings.Join(preflight.Names(), ", "),
+		Long: "Makes all checks that init makes before it changes anything, and reports all that they find. With the addresses of control\n" +
+			"plane nodes the checks are those of join: what a worker needs, and whether it and the control plane reach each other, both ways.\n" +
+			"It changes nothing; the kernel may load the module of a feature that is tried, and ports that others dial are listened on for a moment.\n" +
+			"Not tested: the ways between two workers, and copied addresses of network cards.\n\nChecks: " + strings.Join(preflight.Names(), ", "),
 		RunE: func(command *cobra.Command, _ []string) error {
 			return runPreflight(command.Context(), options, streams)
 		},
@@ -45,6 +49,7 @@ func preflightCommand(streams Streams) *cobra.Command {
 	flags := command.Flags()
 	manifestsFlag(flags, &options.manifests)
 	flags.StringVar(&options.nodeIP, "node-ip", "", "this machine's address in the cluster (default: source of the default route, else the only address)")
+	flags.StringSliceVar(&options.controlPlane, "control-plane", nil, "address of a control plane node of the cluster to join (can be repeated); its certificate is not verified")
 	flags.StringVarP(&options.output, "output", "o", "", "print as json or yaml")
 	skipFlag(flags, &options.skip)
 	return command
@@ -62,6 +67,10 @@ func runPreflight(ctx context.Context, options preflightOptions, streams Streams
 	}
 	if options.output != "" && options.output != "json" && options.output != "yaml" {
 		return usageError{fmt.Errorf("unknown output %q: use json or yaml", options.output)}
+	}
+	controlPlane, err := parseControlPlane(options.controlPlane)
+	if err != nil {
+		return err
 	}
 	h := host.New()
 	defer h.Close() //nolint:errcheck // the process ends
@@ -81,6 +90,9 @@ func runPreflight(ctx context.Context, options preflightOptions, streams Streams
 	}
 	in := hoststep.CheckInput(wanted, address, options.skip)
 	in.SyncTest = syncTest
+	if len(controlPlane) > 0 {
+		in.Role, in.Peers = preflight.Worker, &preflight.Peers{Addresses: controlPlane}
+	}
 	report, err := preflight.Run(ctx, h, in)
 	if err != nil {
 		return err
@@ -89,6 +101,18 @@ func runPreflight(ctx context.Context, options preflightOptions, streams Streams
 		return err
 	}
 	return failedChecks(report)
+}
+
+func parseControlPlane(texts []string) ([]netip.Addr, error) {
+	var out []netip.Addr
+	for _, text := range texts {
+		address, err := netip.ParseAddr(text)
+		if err != nil || !address.Is4() {
+			return nil, usageError{fmt.Errorf("--control-plane %q is not an IPv4 address", text)}
+		}
+		out = append(out, address)
+	}
+	return out, nil
 }
 
 // failedChecks names them; what they found was printed already.

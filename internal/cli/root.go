@@ -51,8 +51,8 @@ func Root(streams Streams) *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(initCommand(streams), preflightCommand(streams), manifestsCommand(streams), versionCommand(streams), runCommand())
-	root.AddCommand(statusCommand(streams), logsCommand(streams), explainCommand(streams), bundleCommand(streams), certsCommand(streams), tokenCommand(streams))
+	root.AddCommand(initCommand(streams), joinCommand(streams), preflightCommand(streams), manifestsCommand(streams), versionCommand(streams), runCommand())
+	root.AddCommand(statusCommand(streams), logsCommand(streams), explainCommand(streams), bundleCommand(streams), certsCommand(streams), tokenCommand(streams), nodeCommand(streams), resetCommand(streams))
 	return root
 }
 

@@ -1,17 +1,13 @@
 package cli
 
 import (
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/gardenadm/gardenadm/internal/daemon/gardenlet"
 	"github.com/gardenadm/gardenadm/internal/daemon/nodenetwork"
-	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
 
@@ -24,7 +20,7 @@ func runCommand() *cobra.Command {
 			return usageError{fmt.Errorf("run: unknown part %q", args)}
 		},
 	}
-	command.AddCommand(nodeNetworkCommand(), gardenletCommand())
+	command.AddCommand(nodeNetworkCommand(), gardenletCommand(), proxyCommand(), mirrorCommand(), nodeAgentCommand())
 	return command
 }
 
@@ -33,13 +29,9 @@ func nodeNetworkCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use: "node-network", Short: "Route the service networks over the node's link", Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
-			prefixes := make([]netip.Prefix, 0, len(services))
-			for _, service := range services {
-				prefix, err := netip.ParsePrefix(service)
-				if err != nil {
-					return usageError{fmt.Errorf("--services: %q is not a network", service)}
-				}
-				prefixes = append(prefixes, prefix)
+			prefixes, err := parseNetworks("--services", services)
+			if err != nil {
+				return err
 			}
 			h := host.New()
 			defer h.Close() //nolint:errcheck // the process ends
@@ -50,24 +42,16 @@ func nodeNetworkCommand() *cobra.Command {
 	return command
 }
 
-func gardenletCommand() *cobra.Command {
-	var kubeconfig string
-	command := &cobra.Command{
-		Use: "gardenlet", Short: "Look after the cluster, on a control plane node", Args: noArguments,
-		RunE: func(command *cobra.Command, _ []string) error {
-			raw, err := os.ReadFile(kubeconfig)
-			if err != nil {
-				return fmt.Errorf("read kubeconfig: %w", err)
-			}
-			host, err := os.Hostname()
-			if err != nil {
-				return fmt.Errorf("find the host's name: %w", err)
-			}
-			return gardenlet.Run(command.Context(), gardenlet.Options{Kubeconfig: raw, Identity: host + "/" + rand.Text(), Log: journalLog(command)})
-		},
+func parseNetworks(flag string, list []string) ([]netip.Prefix, error) {
+	out := make([]netip.Prefix, 0, len(list))
+	for _, one := range list {
+		prefix, err := netip.ParsePrefix(one)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("%s: %q is not a network", flag, one)}
+		}
+		out = append(out, prefix)
 	}
-	command.Flags().StringVar(&kubeconfig, "kubeconfig", layout.FileGardenletConf, "kubeconfig of the gardenlet")
-	return command
+	return out, nil
 }
 
 // journalLog is the log of a unit: fields in text, without the time, which the journal has.

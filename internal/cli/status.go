@@ -17,16 +17,22 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/diagnosis"
 	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/node/proxy"
+	"github.com/gardenadm/gardenadm/internal/node/proxy/control"
 )
 
 // nodeStatus is what `status -o json` prints.
 type nodeStatus struct {
-	Healthy   bool     `json:"healthy"`
-	Cluster   string   `json:"cluster"`
+	Healthy bool `json:"healthy"`
+	// Cluster is its identity; a worker does not know it.
+	Cluster   string   `json:"cluster,omitempty"`
 	Node      string   `json:"node"`
+	Pool      string   `json:"pool,omitempty"`
 	Addresses []string `json:"addresses"`
 	diagnosis.Summary
-	API apiStatus `json:"api"`
+	// Proxy is how this node reaches the API servers; nil when it does not say.
+	Proxy *proxy.State `json:"proxy,omitempty"`
+	API   apiStatus    `json:"api"`
 	// Certificates are the three that end first.
 	Certificates []diagnosis.Certificate `json:"certificates"`
 	Disk         diskStatus              `json:"disk"`
@@ -54,7 +60,8 @@ func statusCommand(streams Streams) *cobra.Command {
 	var output string
 	command := &cobra.Command{
 		Use: "status", Short: "Say how this node and its cluster are, also with the API down", Args: noArguments,
-		Long: "Says how this node and its cluster are: units, static pods, the API server and what it tells, certificates, disk and the last run.\n" +
+		Long: "Says how this node and its cluster are: units, static pods, the way to the API servers, the API and what it tells of nodes and pods,\n" +
+			"whether this node has the configuration that is published, certificates, disk and the last run.\n" +
 			"It needs none of them to work, changes nothing, and ends with a diagnosis when something is wrong.\n" +
 			"Exit code 0 says that all is healthy, 1 that something is not.",
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -79,17 +86,16 @@ func statusCommand(streams Streams) *cobra.Command {
 
 // gatherStatus asks host and API at the same time, and diagnoses when one of them is not well.
 func gatherStatus(ctx context.Context, h *host.Host) (nodeStatus, error) {
-	uid, err := h.Files.Read(ctx, layout.FileShootUID)
-	if err != nil {
-		return nodeStatus{}, fmt.Errorf("this machine is not a node of a cluster: %w", err)
+	var out nodeStatus
+	if err := out.readNode(ctx, h); err != nil {
+		return nodeStatus{}, err
 	}
-	out := nodeStatus{Cluster: strings.TrimSpace(string(uid))}
-	out.readNode(ctx, h)
 	api := make(chan apiStatus, 1)
-	go func() { api <- askAPI(ctx, h) }()
+	go func() { api <- askAPI(ctx, h, out.Node) }()
 	out.Summary = diagnosis.Summarize(ctx, h)
 	certificates := diagnosis.Certificates(ctx, h)
 	out.Certificates = certificates[:min(3, len(certificates))]
+	out.Proxy = askProxy(ctx)
 	if disk, err := h.Observer.Disk(ctx, "/var/lib"); err == nil {
 		out.Disk = diskStatus{Path: "/var/lib", Size: disk.Size, Free: disk.Free}
 	}
@@ -105,18 +111,35 @@ func gatherStatus(ctx context.Context, h *host.Host) (nodeStatus, error) {
 	return out, ctx.Err()
 }
 
-func (s *nodeStatus) readNode(ctx context.Context, h *host.Host) {
+// readNode finds out which node this is. An init that has just begun knows its cluster and not yet its node; a worker never knows the
+// cluster's identity.
+func (s *nodeStatus) readNode(ctx context.Context, h *host.Host) error {
+	uid, uidErr := h.Files.Read(ctx, layout.FileShootUID)
 	raw, err := h.Files.Read(ctx, layout.FileNode)
-	if err != nil {
-		return
+	if uidErr != nil && err != nil {
+		return fmt.Errorf("this machine is not a node of a cluster: %w", err)
 	}
+	s.Cluster = strings.TrimSpace(string(uid))
 	var node struct {
 		Name      string
 		Addresses []string
+		Pool      string
 	}
 	if json.Unmarshal(raw, &node) == nil {
-		s.Node, s.Addresses = node.Name, node.Addresses
+		s.Node, s.Addresses, s.Pool = node.Name, node.Addresses, node.Pool
 	}
+	return nil
+}
+
+// askProxy is nil when the endpoint proxy does not answer at once, which the state of its unit tells.
+func askProxy(ctx context.Context) *proxy.State {
+	ctx, cancel := context.WithTimeout(ctx, apiPatience)
+	defer cancel()
+	state, err := control.Client{Socket: layout.SocketProxy}.State(ctx)
+	if err != nil {
+		return nil
+	}
+	return &state
 }
 
 func (s *nodeStatus) diagnose(ctx context.Context, h *host.Host) {
@@ -146,7 +169,10 @@ func (s nodeStatus) verdict() error {
 	return fmt.Errorf("not healthy: see the lines above")
 }
 
-// lastRun says how the last run of init ended, from the journal of its flows.
+// lastFlows are those that end a command.
+func lastFlows() []string { return []string{"finish", "join", "renew"} }
+
+// lastRun says how the last run of a command ended, from the journal of its flows.
 func lastRun(journal []byte) string {
 	lines := slices.Collect(bytes.Lines(bytes.TrimSpace(journal)))
 	for _, raw := range slices.Backward(lines) {
@@ -156,7 +182,7 @@ func lastRun(journal []byte) string {
 		}
 		at, _, _ := strings.Cut(strings.Replace(event.Time, "T", " ", 1), ".")
 		switch {
-		case event.Event == "flow-done" && event.Flow == "finish":
+		case event.Event == "flow-done" && slices.Contains(lastFlows(), event.Flow):
 			return "done at " + at
 		case event.Event == "flow-failed":
 			return fmt.Sprintf("failed at %s in %s: %s", at, event.Flow, event.Error)

@@ -5,29 +5,49 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
+	nodeagentv1alpha1 "github.com/gardener/gardener/pkg/apis/config/nodeagent/v1alpha1"
+	"github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/render/osc"
 )
 
 // apiPatience bounds all questions to the API server together: status is quick also when it hangs.
-const apiPatience = time.Second
+const apiPatience = 2 * time.Second
 
 // apiStatus is what the API server tells.
 type apiStatus struct {
 	Ready bool `json:"ready"`
 	// Error says why it does not answer, or not fully.
-	Error      string `json:"error,omitempty"`
-	Nodes      int    `json:"nodes"`
-	NodesReady int    `json:"nodesReady"`
+	Error      string        `json:"error,omitempty"`
+	Nodes      int           `json:"nodes"`
+	NodesReady int           `json:"nodesReady"`
+	NodeList   []clusterNode `json:"nodeList"`
 	// NotReady are nodes and pods that are not Ready; SystemGood says that none of the system is among them.
 	NotReady   []string `json:"notReady"`
 	SystemGood bool     `json:"systemGood"`
+	// Configuration is what this node has applied, and Published what is to be; "" when it is not known.
+	Configuration string `json:"configuration,omitempty"`
+	Published     string `json:"published,omitempty"`
+}
+
+// clusterNode is a node in a few words.
+type clusterNode struct {
+	Name  string `json:"name"`
+	Pool  string `json:"pool,omitempty"`
+	Ready bool   `json:"ready"`
+	// Reason says why it is not Ready.
+	Reason  string `json:"reason,omitempty"`
+	Version string `json:"version"`
 }
 
 func (s apiStatus) good() bool { return s.Ready && s.Error == "" && s.SystemGood }
@@ -42,12 +62,12 @@ func (s apiStatus) String() string {
 	return fmt.Sprintf("ready; %d of %d nodes Ready", s.NodesReady, s.Nodes)
 }
 
-// askAPI asks with the administrator's kubeconfig.
-func askAPI(ctx context.Context, h *host.Host) apiStatus {
+// askAPI asks as the administrator; on a worker as the node agent, who sees nodes and its pool's configuration, and no pods.
+func askAPI(ctx context.Context, h *host.Host, self string) apiStatus {
 	ctx, cancel := context.WithTimeout(ctx, apiPatience)
 	defer cancel()
-	out := apiStatus{NotReady: []string{}}
-	api, err := adminClient(ctx, h)
+	out := apiStatus{NodeList: []clusterNode{}, NotReady: []string{}}
+	api, admin, err := anyClient(ctx, h)
 	if err == nil {
 		err = api.Ready(ctx)
 	}
@@ -55,17 +75,35 @@ func askAPI(ctx context.Context, h *host.Host) apiStatus {
 		out.Error = err.Error()
 		return out
 	}
-	out.Ready = true
-	if err := out.ask(ctx, api); err != nil {
-		out.Error = err.Error()
+	out.Ready, out.SystemGood = true, true
+	err = out.askNodes(ctx, api, self)
+	if err == nil && admin {
+		err = out.askPods(ctx, api)
 	}
+	if err != nil {
+		out.Error = err.Error()
+		return out
+	}
+	out.askPublished(ctx, h, api)
 	return out
 }
 
-func adminClient(ctx context.Context, h *host.Host) (*kube.Client, error) {
-	raw, err := h.Files.Read(ctx, layout.FileAdminKubeconfig)
+// anyClient connects with the kubeconfig that has the most rights here.
+func anyClient(ctx context.Context, h *host.Host) (api *kube.Client, admin bool, err error) {
+	api, err = clientOf(ctx, h, layout.FileAdminKubeconfig)
+	if err == nil {
+		return api, true, nil
+	}
+	if agent, agentErr := clientOf(ctx, h, layout.FileAgentKubeconfig); agentErr == nil {
+		return agent, false, nil
+	}
+	return nil, false, err
+}
+
+func clientOf(ctx context.Context, h *host.Host, path string) (*kube.Client, error) {
+	raw, err := h.Files.Read(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not there", layout.FileAdminKubeconfig)
+		return nil, fmt.Errorf("%s is not there", path)
 	}
 	if err != nil {
 		return nil, err
@@ -73,21 +111,31 @@ func adminClient(ctx context.Context, h *host.Host) (*kube.Client, error) {
 	return kube.New(raw)
 }
 
-func (s *apiStatus) ask(ctx context.Context, api *kube.Client) error {
-	s.SystemGood = true
+func (s *apiStatus) askNodes(ctx context.Context, api *kube.Client, self string) error {
 	nodes := &corev1.NodeList{}
 	if err := api.List(ctx, nodes); err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
 	s.Nodes = len(nodes.Items)
 	for i := range nodes.Items {
-		if nodeReady(&nodes.Items[i]) {
+		node := &nodes.Items[i]
+		one := clusterNode{Name: node.Name, Pool: node.Labels[constants.LabelWorkerPool], Version: node.Status.NodeInfo.KubeletVersion}
+		one.Ready, one.Reason = nodeReady(node)
+		s.NodeList = append(s.NodeList, one)
+		if node.Name == self {
+			s.Configuration = node.Annotations[nodeagentv1alpha1.AnnotationKeyChecksumAppliedOperatingSystemConfig]
+		}
+		if one.Ready {
 			s.NodesReady++
 			continue
 		}
-		s.NotReady = append(s.NotReady, "node "+nodes.Items[i].Name)
+		s.NotReady = append(s.NotReady, "node "+node.Name)
 		s.SystemGood = false
 	}
+	return nil
+}
+
+func (s *apiStatus) askPods(ctx context.Context, api *kube.Client) error {
 	pods := &corev1.PodList{}
 	if err := api.List(ctx, pods); err != nil {
 		return fmt.Errorf("list pods: %w", err)
@@ -103,13 +151,35 @@ func (s *apiStatus) ask(ctx context.Context, api *kube.Client) error {
 	return nil
 }
 
-func nodeReady(node *corev1.Node) bool {
-	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady {
-			return condition.Status == corev1.ConditionTrue
-		}
+// askPublished looks for the configuration that this node's agent follows; a node that is being made has none.
+func (s *apiStatus) askPublished(ctx context.Context, h *host.Host, api *kube.Client) {
+	raw, err := h.Files.Read(ctx, layout.FileAgentConfig)
+	if err != nil {
+		return
 	}
-	return false
+	config := &nodeagentv1alpha1.NodeAgentConfiguration{}
+	if yaml.Unmarshal(raw, config) != nil {
+		return
+	}
+	object := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: metav1.NamespaceSystem, Name: config.Controllers.OperatingSystemConfig.SecretName}
+	if api.Get(ctx, key, object) == nil {
+		s.Published = object.Annotations[osc.AnnotationChecksum]
+	}
+}
+
+// nodeReady says why not, in the words of the node's condition.
+func nodeReady(node *corev1.Node) (ready bool, reason string) {
+	for _, condition := range node.Status.Conditions {
+		if condition.Type != corev1.NodeReady {
+			continue
+		}
+		if condition.Status == corev1.ConditionTrue {
+			return true, ""
+		}
+		return false, strings.TrimSuffix(condition.Reason+": "+condition.Message, ".")
+	}
+	return false, "its kubelet has not said anything yet"
 }
 
 // podReady is also true of what ended well.

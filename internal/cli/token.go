@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
 	"github.com/gardenadm/gardenadm/internal/kube/token"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/step/apistep"
 )
 
 // tokenOptions are the flags of token create.
@@ -23,6 +25,7 @@ type tokenOptions struct {
 	validity    time.Duration
 	binding     token.Binding
 	file        string
+	printJoin   bool
 }
 
 func tokenCommand(streams Streams) *cobra.Command {
@@ -75,6 +78,7 @@ func tokenCreateCommand(streams Streams) *cobra.Command {
 	flags.StringVarP(&options.binding.Pool, "worker-pool-name", "w", "", "the only worker pool that may be joined with it")
 	flags.BoolVar(&options.binding.SingleUse, "single-use", false, "the first node that joins with it is the only one")
 	flags.StringVar(&options.file, "token-file", "", "file with the token, - for standard input")
+	flags.BoolVar(&options.printJoin, "print-join-command", false, "print the whole line that is to be run on the machine")
 	return command
 }
 
@@ -92,11 +96,34 @@ func createToken(ctx context.Context, options tokenOptions, args []string, strea
 	if err != nil {
 		return err
 	}
+	var command func(token.Token) string
+	if options.printJoin { // first: a token that nobody sees is of no use
+		if command, err = joinLine(ctx, store.API); err != nil {
+			return err
+		}
+	}
 	if err := store.Create(ctx, one); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(streams.Out, one.Text())
+	out := one.Text()
+	if command != nil {
+		out = command(one)
+	}
+	_, err = fmt.Fprintln(streams.Out, out)
 	return err
+}
+
+// joinLine asks the cluster where it is and whom machines are to trust.
+func joinLine(ctx context.Context, api client.Client) (func(token.Token) string, error) {
+	addresses, err := apistep.ControlPlaneAddresses(ctx, api)
+	if err != nil {
+		return nil, err
+	}
+	pin, err := apistep.ClusterPin(ctx, api)
+	if err != nil {
+		return nil, err
+	}
+	return func(t token.Token) string { return token.JoinCommand(addresses, t, pin) }, nil
 }
 
 // token is the given one, or a new one.
@@ -109,9 +136,14 @@ func (o tokenOptions) token(args []string) (token.Token, error) {
 	case o.file == "":
 		return token.Generate()
 	}
+	return readTokenFile(o.file)
+}
+
+// readTokenFile reads a token from a file, - is standard input.
+func readTokenFile(path string) (token.Token, error) {
 	source := io.Reader(os.Stdin)
-	if o.file != "-" {
-		file, err := os.Open(o.file)
+	if path != "-" {
+		file, err := os.Open(path)
 		if err != nil {
 			return token.Token{}, usageError{fmt.Errorf("--token-file: %w", err)}
 		}
@@ -230,17 +262,23 @@ func tokenDeleteCommand(streams Streams) *cobra.Command {
 
 // tokenStore connects as the administrator.
 func tokenStore() (token.Store, error) {
+	api, err := administrator()
+	return token.Store{API: api}, err
+}
+
+// administrator connects with the kubeconfig that KUBECONFIG names, else with the one of a control plane node.
+func administrator() (*kube.Client, error) {
 	file := os.Getenv("KUBECONFIG")
 	if file == "" {
 		file = layout.FileAdminKubeconfig
 	}
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		return token.Store{}, preconditionError{fmt.Errorf("read kubeconfig: %w: run it as root on a control plane node, or set KUBECONFIG", err)}
+		return nil, preconditionError{fmt.Errorf("read kubeconfig: %w: run it as root on a control plane node, or set KUBECONFIG", err)}
 	}
 	api, err := kube.New(raw)
 	if err != nil {
-		return token.Store{}, preconditionError{fault.New(fault.BadFlag, "read kubeconfig %s: %w", file, err)}
+		return nil, preconditionError{fault.New(fault.BadFlag, "read kubeconfig %s: %w", file, err)}
 	}
-	return token.Store{API: api}, nil
+	return api, nil
 }

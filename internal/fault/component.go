@@ -7,6 +7,10 @@ const (
 	KubeletDown    Code = "GA-3003"
 	ContainerdDown Code = "GA-3004"
 	ComponentDown  Code = "GA-3005"
+	ProxyDown      Code = "GA-3006"
+	NodeAgentDown  Code = "GA-3007"
+	MirrorDown     Code = "GA-3008"
+	GardenletDown  Code = "GA-3009"
 )
 
 // Codes of class Component: the cause is known, and any part can suffer from it.
@@ -68,6 +72,18 @@ func unknownCauses() []Entry {
 		{ComponentDown, Component, "a component does not come up",
 			"A pod of the cluster ends again and again, or is not started. Its last lines are the evidence; nothing in them is a cause that gardenadm knows.",
 			"gardenadm logs COMPONENT"},
+		{ProxyDown, Component, "the endpoint proxy does not run",
+			"gardener-api-proxy.service connects the node and its pods with an API server. Without it kubelet, node agent and pods have no API, whatever its state; containers go on.",
+			"gardenadm logs gardener-api-proxy; systemctl restart gardener-api-proxy.socket gardener-api-proxy.service"},
+		{NodeAgentDown, Component, "the node agent does not run",
+			"gardener-node-agent.service keeps the node as the cluster says, and its certificates valid. Without it the node goes on as it is, and is not changed any more.",
+			"gardenadm logs gardener-node-agent; systemctl restart gardener-node-agent"},
+		{MirrorDown, Component, "the image mirror does not run",
+			"gardener-image-mirror.service serves the cluster's images. Without it other nodes take images from other control plane nodes, or not at all.",
+			"gardenadm logs gardener-image-mirror; systemctl restart gardener-image-mirror"},
+		{GardenletDown, Component, "the gardenlet does not run",
+			"gardenlet.service decides on certificates of nodes and publishes their configuration. Without any in the cluster no machine can join and certificates are not renewed.",
+			"gardenadm logs gardenlet; systemctl restart gardenlet"},
 	}
 }
 

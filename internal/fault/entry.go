@@ -4,7 +4,7 @@ import "slices"
 
 // Entries lists all codes in order. A code that was released is never used for something else.
 func Entries() []Entry {
-	return slices.Concat(usages(), preconditions(), states(), tokens(), leavings(), components())
+	return slices.Concat(usages(), preconditions(), states(), tokens(), leavings(), joinings(), reachings(), agents(), proxies(), mirrors(), gardenlets(), components())
 }
 
 // Codes of class Usage.

@@ -20,6 +20,8 @@ type Issuer struct {
 	Store Store
 	// Now is the clock; nil means the real one.
 	Now func() time.Time
+	// Since makes Ensure issue certificates anew that were issued before it, whatever is left of their life. Zero is for none.
+	Since time.Time
 }
 
 // renewBefore is the share of a certificate's life after which Ensure issues it anew (contract control-plane §2: 80 %).
@@ -85,6 +87,9 @@ func (i Issuer) usable(spec Spec, found Secret, set Set) bool {
 	}
 	signer, err := parseCertificate(set.Get(spec.Signer, "", DataCACert))
 	if err != nil || cert.CheckSignatureFrom(signer) != nil {
+		return false
+	}
+	if cert.NotBefore.Add(BackDate).Before(i.Since.Truncate(time.Second)) { // a certificate knows seconds only
 		return false
 	}
 	life := cert.NotAfter.Sub(cert.NotBefore)

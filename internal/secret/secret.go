@@ -58,7 +58,9 @@ type Spec struct {
 func (s Spec) Key() string { return Key(s.Name, s.Node) }
 
 // Irreplaceable says that a new one would not do in its place: others trust it, or need it to read what is written.
-func (s Spec) Irreplaceable() bool { return s.Kind == CA || s.Kind == SigningKey || s.Kind == SymmetricKey }
+func (s Spec) Irreplaceable() bool {
+	return s.Kind == CA || s.Kind == SigningKey || s.Kind == SymmetricKey
+}
 
 // Key joins a secret's name and node ("" for one per cluster).
 func Key(name, node string) string {

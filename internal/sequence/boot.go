@@ -33,19 +33,25 @@ func (i *Init) Boot() *flow.Graph {
 		return flow.Do(hoststep.Explained(run)).Unless(i.apiAnswers)
 	}
 
+	// The record is taken while the machine is checked, and kept before anything is changed.
+	before := g.Add("record this machine", flow.Do(i.takeRecord))
 	check := g.Add("check this machine", flow.Do(hoststep.Explained(i.check)))
-	identity := g.Add("find the cluster's identity", flow.Do(hoststep.Explained(i.identify)), check)
+	record := g.Add("keep the record of this machine", flow.Do(hoststep.Explained(i.keepRecord)), check, before)
+	identity := g.Add("find the cluster's identity", flow.Do(hoststep.Explained(i.identify)), record)
 	look := g.Add("look for the cluster's API server", flow.Do(i.diagnosed(diagnosis.Control, i.lookForAPI)).Retry(apiWait, apiEvery), identity)
 	keep := g.Add("keep the manifests", do(i.keepManifests), look)
 	secrets := g.Add("issue certificates", do(i.issue), keep)
 	render := g.Add("render the node configuration", do(i.render), secrets)
 	program := g.Add("install gardenadm", do(i.installProgram), look)
+	endpoints := g.Add("say where the API servers are", do(i.seedEndpoints), look)
 	unpack := g.Add("unpack the bundle", do(i.unpackBundle), look)
-	runtime := g.Add("start the container runtime", flow.Do(i.diagnosed(diagnosis.Runtime, hoststep.Explained(i.startRuntime))).Unless(i.apiAnswers).Retry(unitWait, tryAgain), render, program, unpack)
+	runtime := g.Add("start the container runtime", flow.Do(i.diagnosed(diagnosis.Runtime, hoststep.Explained(i.startRuntime))).Unless(i.apiAnswers).Retry(unitWait, tryAgain), render, program, unpack, endpoints)
 	images := g.Add("import images", do(i.importImages).Retry(imageWait, tryAgain), runtime)
 	etcd := g.Add("make etcd's data directory", do(i.makeEtcdData), runtime)
 	kubelet := g.Add("give the kubelet its identity", do(i.identifyKubelet), render)
-	node := g.Add("start the kubelet and the control plane", do(i.startNode).Retry(unitWait, tryAgain), images, etcd, kubelet)
+	agent := g.Add("give the node agent its identity", do(i.identifyAgent), render)
+	node := g.Add("start the kubelet and the control plane", do(i.startNode).Retry(unitWait, tryAgain), images, etcd, kubelet, agent)
+	g.Add("keep the images for other nodes", flow.Do(i.keepImages).Retry(imageWait, tryAgain), node)
 	g.Add("wait for the API server", flow.Do(i.diagnosed(diagnosis.Control, i.waitAPI)).Retry(apiWait, apiEvery), node)
 	return g
 }

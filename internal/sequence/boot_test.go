@@ -41,6 +41,8 @@ func TestGraphs(t *testing.T) {
 	init := &Init{}
 	golden.Equal(t, "testdata/boot.txt", []byte(init.Boot().String()))
 	golden.Equal(t, "testdata/finish.txt", []byte(init.Finish().String()))
+	golden.Equal(t, "testdata/reset.txt", []byte((&Reset{}).Graph().String()))
+	golden.Equal(t, "testdata/remove.txt", []byte((&Remove{}).Graph().String()))
 }
 
 // podImages and hostImages are the names in a bundle.
@@ -139,6 +141,15 @@ const program = "/root/gardenadm"
 // bare returns a machine as its operating system makes it, and the story that is to be told on it. Nothing is in the machine's log yet.
 func bare(t *testing.T) (*hosttest.Fake, *Init) {
 	t.Helper()
+	fake := bareMachine(t)
+	node := cluster.Node{Name: "machine-0", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10")}, Pool: "control-plane", Architecture: "amd64"}
+	files := programs(t, &Init{Cluster: componenttest.Cluster(t), Node: node})
+	return fake, &Init{Host: fake.Host(), Bundle: pack(t, files), Program: program, Secrets: &secret.Memory{}}
+}
+
+// bareMachine is the machine alone.
+func bareMachine(t *testing.T) *hosttest.Fake {
+	t.Helper()
 	fake := hosttest.New()
 	h := fake.Host()
 	for _, unit := range []string{layout.UnitSysctl, layout.UnitJournald} {
@@ -152,10 +163,7 @@ func bare(t *testing.T) (*hosttest.Fake, *Init) {
 		return host.Output{}, h.Files.MakeDir(ctx, layout.DirEtcdData, host.Owner{UID: layout.UID}, 0o700)
 	})
 	fake.ClearLog()
-
-	node := cluster.Node{Name: "machine-0", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10")}, Pool: "control-plane", Architecture: "amd64"}
-	files := programs(t, &Init{Cluster: componenttest.Cluster(t), Node: node})
-	return fake, &Init{Host: h, Bundle: pack(t, files), Program: program, Secrets: &secret.Memory{}}
+	return fake
 }
 
 func must(t *testing.T, err error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
 	"github.com/gardenadm/gardenadm/internal/node/diagnosis"
 	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/node/record"
 	"github.com/gardenadm/gardenadm/internal/render/component"
 	"github.com/gardenadm/gardenadm/internal/render/pool"
 	"github.com/gardenadm/gardenadm/internal/secret"
@@ -48,6 +49,7 @@ type Init struct {
 	Cluster *cluster.Cluster
 	Node    cluster.Node
 
+	before  *record.Record // what the machine was; nil when that is kept already
 	files   *bundle.Bundle // the unpacked bundle
 	secrets secret.Set
 	config  *extensionsv1alpha1.OperatingSystemConfig
@@ -58,6 +60,13 @@ type Init struct {
 
 // Unchanged says, after Run, that the cluster was there already and nothing had to be changed.
 func (i *Init) Unchanged() bool { return i.answered && i.api.Changes() == 0 }
+
+func (i *Init) takeRecord(ctx context.Context) (err error) {
+	i.before, err = record.Prepare(ctx, i.Host)
+	return err
+}
+
+func (i *Init) keepRecord(ctx context.Context) error { return record.Save(ctx, i.Host, i.before) }
 
 // check finds out what this machine is; nothing is changed.
 func (i *Init) check(ctx context.Context) (err error) {
@@ -188,7 +197,7 @@ func (i *Init) wantedSecrets() ([]secret.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	return secret.Merge(specs, hoststep.KubeletSecrets(i.Node))
+	return secret.Merge(specs, hoststep.KubeletSecrets(i.Node), hoststep.AgentSecrets(i.Node))
 }
 
 func (i *Init) secretStore() secret.Store {
@@ -220,6 +229,11 @@ func (i *Init) installProgram(ctx context.Context) error {
 	return hoststep.InstallProgram(ctx, i.Host, i.Program)
 }
 
+// seedEndpoints comes before the endpoint proxy starts, which everything on this machine reaches the API server by.
+func (i *Init) seedEndpoints(ctx context.Context) error {
+	return hoststep.SeedEndpoints(ctx, i.Host, hoststep.APIServer(i.Node))
+}
+
 func (i *Init) startRuntime(ctx context.Context) error {
 	return i.settings().StartRuntime(ctx)
 }
@@ -234,12 +248,28 @@ func (i *Init) importImages(ctx context.Context) error {
 	return hoststep.ImportImages(ctx, i.Host, i.files)
 }
 
+// keepImages brings what the control plane's start does not wait for: images that are for other nodes, and, when the API server answers
+// already, those of a newer bundle or that somebody removed.
+func (i *Init) keepImages(ctx context.Context) error {
+	_, err := hoststep.KeepImages(ctx, i.Host, i.Bundle.Contents, func(ctx context.Context) (*bundle.Bundle, error) {
+		if i.files != nil {
+			return i.files, nil
+		}
+		return i.Bundle.Unpack(ctx, layout.DirBundle)
+	})
+	return err
+}
+
 func (i *Init) makeEtcdData(ctx context.Context) error {
 	return hoststep.MakeEtcdData(ctx, i.Host, i.Cluster, i.Node)
 }
 
 func (i *Init) identifyKubelet(ctx context.Context) error {
 	return hoststep.IdentifyKubelet(ctx, i.Host, i.Cluster, i.Node, i.secrets)
+}
+
+func (i *Init) identifyAgent(ctx context.Context) error {
+	return hoststep.IdentifyAgent(ctx, i.Host, i.Cluster, i.Node, i.secrets)
 }
 
 func (i *Init) startNode(ctx context.Context) error {

@@ -37,6 +37,11 @@ func BenchmarkInit(b *testing.B) {
 		b.Logf("round %d: PSS in MiB by program: %s", i+1, table)
 		check(b, node.Remove(s.ctx))
 	}
+	report(b, figures)
+}
+
+// report prints all figures and reports their medians.
+func report(b *testing.B, figures map[string][]float64) {
 	for unit, values := range figures {
 		b.Logf("%s: %.1f", unit, values)
 		slices.Sort(values)

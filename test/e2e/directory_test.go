@@ -44,8 +44,8 @@ func TestDirectory(t *testing.T) {
 				t.Errorf("init %v: %s", args, out)
 			}
 		}
-		node.run("sed", "-i", "s/maxPods: 60/maxPods: 61/", "/root/shoot/shoot.yaml")
-		node.initFails(t, "other manifests", "-d /root/shoot", "GA-2105", "differ")
+		node.run("sed", "-i", "s/services: 100.64.0.0/services: 100.72.0.0/", "/root/shoot/shoot.yaml")
+		node.initFails(t, "an impossible change", "-d /root/shoot --zone zone-a", "GA-1002", "spec.networking.services")
 	})
 }
 

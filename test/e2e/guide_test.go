@@ -7,57 +7,125 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
+
+// guide is what a reader has when beginning with one, and what there is at the end.
+type guide struct {
+	name        string
+	has         func(s *story, machine *host) // besides gardenadm, on the first machine
+	workers     int                           // nodes besides the first machine, in the end
+	leastToFind int                           // commands that it has at least
+}
+
+func hasBundle(s *story, machine *host) {
+	check(s, machine.Copy(s.ctx, s.product(".local/bundle.tar.zst"), "/root/bundle.tar.zst"))
+}
+
+func hasCluster(s *story, machine *host) {
+	hasBundle(s, machine)
+	machine.run("gardenadm", "init", "--bundle", "/root/bundle.tar.zst")
+}
 
 // TestGuides does what the guides tell, command by command, in their order.
 func TestGuides(t *testing.T) {
 	s := newStory(t)
-	for guide, built := range map[string]bool{"air-gap": false, "single-node": true} {
-		t.Run(guide, func(t *testing.T) { s.follow(t, guide, built) })
+	for _, one := range []guide{
+		{"air-gap", func(*story, *host) {}, 1, 8},
+		{"single-node", hasBundle, 0, 6},
+		{"nodes", hasCluster, 0, 12},
+	} {
+		t.Run(one.name, func(t *testing.T) { (&reader{story: s, t: t, guide: one}).follow() })
 	}
 }
 
-// follow runs the commands of a guide's blocks "sh workstation" and "sh machine". built says that the reader has the bundle of make build;
-// otherwise the guide makes it.
-func (s *story) follow(t *testing.T, guide string, built bool) {
-	workstation := t.TempDir()
-	check(t, os.Symlink(filepath.Join(s.root, ".local"), filepath.Join(workstation, ".local")))
-	node := s.bootBare("guide-" + guide)
-	check(t, node.Copy(s.ctx, s.product("bin/gardenadm"), "/usr/local/bin/gardenadm"))
-	if built {
-		check(t, node.Copy(s.ctx, s.product(".local/bundle.tar.zst"), "/root/bundle.tar.zst"))
-	}
-	brought := built
+// reader does what a guide says.
+type reader struct {
+	*story
+	t     *testing.T
+	guide guide
+
+	workstation string           // a directory of this computer
+	machines    map[string]*host // "machine" and "worker"
+	brought     bool             // what was made on the workstation is on the machine
+	line        string           // that was printed last to be pasted elsewhere
+}
+
+// follow runs the commands of blocks "sh workstation", "sh machine" and "sh worker". A line that begins with gardenadm join
+// stands for the one that was printed before.
+func (r *reader) follow() {
+	r.workstation = r.t.TempDir()
+	check(r.t, os.Symlink(filepath.Join(r.root, ".local"), filepath.Join(r.workstation, ".local")))
+	r.machines = map[string]*host{"machine": r.bootJoiners("guide-" + r.guide.name)[0]}
+	r.guide.has(r.story, r.machines["machine"])
 	commands := 0
-	for _, block := range readBlocks(t, filepath.Join(s.root, "docs/guide", guide+".md")) {
+	for _, block := range readBlocks(r.t, filepath.Join(r.root, "docs/guide", r.guide.name+".md")) {
 		switch block.where {
 		case "workstation":
-			command := exec.CommandContext(s.ctx, "bash", "-ec", block.text)
-			command.Dir = workstation
-			command.Env = append(os.Environ(), "PATH="+filepath.Join(s.root, "bin")+":"+os.Getenv("PATH"))
-			if out, err := command.CombinedOutput(); err != nil {
-				t.Fatalf("%s: %v\n%s", block.text, err, out)
-			}
-			s.ownNetwork(t, filepath.Join(workstation, "shoot/cluster.yaml"))
-		case "machine":
-			if !brought {
-				for _, name := range []string{"bundle.tar.zst", "bundle.pub", "shoot"} {
-					check(t, node.Copy(s.ctx, filepath.Join(workstation, name), "/root/"+name))
-				}
-				brought = true
-			}
-			node.run("bash", "-ec", "cd /root\n"+block.text)
-			if built {
-				node.run("bash", "-c", "test ! -e /root/shoot/cluster.yaml || sed -i 's#10.250.0.0/16#"+s.network.Subnet().String()+"#' /root/shoot/cluster.yaml")
-			}
+			r.onWorkstation(block.text)
+		case "machine", "worker":
+			r.onMachine(block.where, block.text)
 		}
 		commands += strings.Count(block.text, "gardenadm ")
 	}
-	if commands < 6 {
-		t.Errorf("only %d commands were found in the guide", commands)
+	if commands < r.guide.leastToFind {
+		r.t.Errorf("only %d commands were found in the guide", commands)
 	}
-	check(t, node.allPodsReady(systemPods))
-	check(t, node.Remove(s.ctx))
+	r.eventually("all pods are Ready", 2*time.Minute, func() error {
+		return r.machines["machine"].allPodsReady(systemPods + nodePods*r.guide.workers)
+	})
+	for _, one := range r.machines {
+		check(r.t, one.Remove(r.ctx))
+	}
+}
+
+func (r *reader) onWorkstation(text string) {
+	command := exec.CommandContext(r.ctx, "bash", "-ec", text)
+	command.Dir = r.workstation
+	command.Env = append(os.Environ(), "PATH="+filepath.Dir(r.program())+":"+os.Getenv("PATH"))
+	if out, err := command.CombinedOutput(); err != nil {
+		r.t.Fatalf("%s: %v\n%s", text, err, out)
+	}
+	r.ownNetwork(r.t, filepath.Join(r.workstation, "shoot/cluster.yaml"))
+}
+
+func (r *reader) onMachine(where, text string) {
+	if r.machines[where] == nil { // bare but for the program; the guide names its Node
+		r.machines[where] = r.bootJoiners("worker-1")[0]
+	}
+	if where == "machine" {
+		r.bring()
+	}
+	var script []string
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "gardenadm join ") {
+			line = r.line + "\n"
+		}
+		script = append(script, line)
+	}
+	out := r.machines[where].run("bash", "-ec", "cd /root; . ./.bashrc\n"+strings.Join(script, ""))
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "gardenadm join ") {
+			r.line = strings.TrimSpace(line)
+		}
+	}
+	if where == "machine" {
+		r.machines[where].run("bash", "-c", "test ! -e /root/shoot/cluster.yaml || sed -i 's#10.250.0.0/16#"+r.network.Subnet().String()+"#' /root/shoot/cluster.yaml")
+	}
+}
+
+// bring takes to the machine what the workstation has made, once.
+func (r *reader) bring() {
+	if r.brought {
+		return
+	}
+	r.brought = true
+	for _, name := range []string{"bundle.tar.zst", "bundle.pub", "shoot"} {
+		made := filepath.Join(r.workstation, name)
+		if _, err := os.Stat(made); err == nil {
+			check(r.t, r.machines["machine"].Copy(r.ctx, made, "/root/"+name))
+		}
+	}
 }
 
 // ownNetwork does what the guide tells the reader to do with an editor.

@@ -11,10 +11,13 @@ import (
 	"time"
 )
 
-// killAt runs init and kills it with SIGKILL when the task's start line is on stderr; the line is flushed before the task runs.
-// It says whether the task was reached.
+// initCommand is init as the stories about interruptions run it.
+const initCommand = "gardenadm init --bundle /root/bundle"
+
+// killAt runs the command $2 and kills it with SIGKILL when the start line of task $1 is on stderr; the line is flushed before
+// the task runs. It says whether the task was reached.
 const killAt = `
-exec 3< <(gardenadm init --bundle /root/bundle 2>&1 >/dev/null & echo "pid $!"; wait)
+exec 3< <($2 2>&1 >/dev/null & echo "pid $!"; wait)
 while read -r line <&3; do
   case "$line" in
   "pid "*) pid=${line#pid } ;;
@@ -37,7 +40,7 @@ func TestStaircase(t *testing.T) {
 	node := s.boot("killed")
 	authority, killed := "", 0
 	for _, task := range tasks {
-		out := node.run("bash", "-c", killAt, "kill-at", task)
+		out := node.run("bash", "-c", killAt, "kill-at", task, initCommand)
 		if strings.Contains(out, "killed") {
 			killed++
 		}
@@ -59,7 +62,7 @@ func TestStaircase(t *testing.T) {
 	compareStates(t, whole.state(), node.state())
 }
 
-// tasksOf reads the names of the tasks from init's plain progress, in the order in which they started.
+// tasksOf reads the names of the tasks from plain progress, in the order in which they started.
 func tasksOf(progress string) []string {
 	var out []string
 	for line := range strings.Lines(progress) {
@@ -145,7 +148,7 @@ func TestChaosKill(t *testing.T) {
 		t.Run(task, func(t *testing.T) {
 			node := s.boot(fmt.Sprintf("kill-%d", i))
 			defer func() { check(t, node.Remove(s.ctx)) }()
-			if out := node.run("bash", "-c", killAt, "kill-at", task); !strings.Contains(out, "killed") {
+			if out := node.run("bash", "-c", killAt, "kill-at", task, initCommand); !strings.Contains(out, "killed") {
 				t.Errorf("the task was not reached: %s", out)
 			}
 			before := node.authority()

@@ -88,7 +88,7 @@ func TestRegistry(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "bundle")
 	create := []string{"bundle", "create", "--images", r.address() + "/mirror", "--registry-ca", filepath.Join(r.dir, "ca.crt"), "-o", file}
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(r.dir, "cache"))
-	if out, err := exec.CommandContext(s.ctx, s.product("bin/gardenadm"), create...).CombinedOutput(); err == nil || !strings.Contains(string(out), "GA-1008") {
+	if out, err := exec.CommandContext(s.ctx, s.program(), create...).CombinedOutput(); err == nil || !strings.Contains(string(out), "GA-1008") {
 		t.Errorf("without a password: %v\n%s", err, out)
 	}
 	t.Setenv("DOCKER_CONFIG", filepath.Join(r.dir, "docker"))

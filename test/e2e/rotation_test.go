@@ -25,7 +25,8 @@ func TestKubeletRotation(t *testing.T) {
 	node := s.boot("cp-1")
 	node.run("gardenadm", "init", "--bundle", "/root/bundle")
 
-	short := issueShort(t, node, 90*time.Second)
+	now := time.Now()
+	short := issue(t, node, pkix.Name{CommonName: "system:node:cp-1", Organization: []string{"system:nodes"}}, now, now.Add(90*time.Second))
 	check(t, node.WriteFile(s.ctx, "/var/lib/kubelet/pki/short.pem", short, 0o600))
 	node.run("ln", "-sfn", "/var/lib/kubelet/pki/short.pem", kubeletCertificate)
 	node.run("systemctl", "restart", "kubelet.service")
@@ -57,13 +58,13 @@ func TestKubeletRotation(t *testing.T) {
 	})
 }
 
-// issueShort signs a client certificate for the node with the authority that the API keeps.
-func issueShort(t *testing.T, node *host, life time.Duration) []byte {
+// issue signs a client certificate, with its key, with the authority that the API keeps.
+func issue(t testing.TB, cp *host, subject pkix.Name, from, to time.Time) []byte {
 	t.Helper()
 	var list struct {
 		Items []struct{ Data map[string]string }
 	}
-	out := node.mustKubectl("get", "secret", "-n", "kube-system", "-l", "name=ca-client,manager-identity=self-hosted-shoot", "-o", "json")
+	out := cp.mustKubectl("get", "secret", "-n", "kube-system", "-l", "name=ca-client,manager-identity=self-hosted-shoot", "-o", "json")
 	check(t, json.Unmarshal([]byte(out), &list))
 	if len(list.Items) != 1 {
 		t.Fatalf("the API keeps %d secrets ca-client, want 1", len(list.Items))
@@ -74,11 +75,8 @@ func issueShort(t *testing.T, node *host, life time.Duration) []byte {
 	check(t, err)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
-	now := time.Now()
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject:      pkix.Name{CommonName: "system:node:" + node.Name(), Organization: []string{"system:nodes"}},
-		NotBefore:    now, NotAfter: now.Add(life),
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: subject, NotBefore: from, NotAfter: to,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, caCert, key.Public(), caKey)
@@ -89,7 +87,7 @@ func issueShort(t *testing.T, node *host, life time.Duration) []byte {
 		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER})...)
 }
 
-func decode(t *testing.T, data string) []byte {
+func decode(t testing.TB, data string) []byte {
 	t.Helper()
 	raw, err := base64.StdEncoding.DecodeString(data)
 	check(t, err)
@@ -100,18 +98,18 @@ func decode(t *testing.T, data string) []byte {
 	return block.Bytes
 }
 
-func lifeOf(t *testing.T, data []byte) time.Duration {
+func lifeOf(t testing.TB, data []byte) time.Duration {
 	t.Helper()
 	cert := firstCertificate(t, data)
 	return cert.NotAfter.Sub(cert.NotBefore)
 }
 
-func notAfter(t *testing.T, data []byte) time.Time {
+func notAfter(t testing.TB, data []byte) time.Time {
 	t.Helper()
 	return firstCertificate(t, data).NotAfter
 }
 
-func firstCertificate(t *testing.T, data []byte) *x509.Certificate {
+func firstCertificate(t testing.TB, data []byte) *x509.Certificate {
 	t.Helper()
 	block, _ := pem.Decode(data)
 	if block == nil {

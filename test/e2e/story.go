@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/gardenadm/gardenadm/test/machine"
 )
 
@@ -68,19 +70,40 @@ func (s *story) end(engine *machine.Engine, run machine.Run) {
 	}
 }
 
-// boot starts a bare machine and lays the binary and the bundle's file on it.
+// boot starts a bare machine and lays the program and the bundle's file on it.
 func (s *story) boot(name string) *host {
 	s.Helper()
 	return s.bootWith(name, s.product(".local/bundle.tar.zst"))
 }
 
-// bootWith starts a bare machine with the binary and another bundle.
+// bootWith starts a bare machine with the program and another bundle.
 func (s *story) bootWith(name, bundle string) *host {
 	s.Helper()
 	h := s.bootBare(name)
-	check(s, h.Copy(s.ctx, s.product("bin/gardenadm"), "/usr/local/bin/gardenadm"))
+	check(s, h.Copy(s.ctx, s.program(), "/usr/local/bin/gardenadm"))
 	check(s, h.Copy(s.ctx, bundle, "/root/bundle"))
 	return h
+}
+
+// bootJoiners starts bare machines side by side, each with the program and nothing else.
+func (s *story) bootJoiners(names ...string) []*host {
+	s.Helper()
+	machines := make([]*machine.Machine, len(names))
+	var group errgroup.Group
+	for i, name := range names {
+		group.Go(func() (err error) {
+			if machines[i], err = s.network.Boot(s.ctx, name); err == nil {
+				err = machines[i].Copy(s.ctx, s.program(), "/usr/local/bin/gardenadm")
+			}
+			return err
+		})
+	}
+	check(s, group.Wait())
+	hosts := make([]*host, len(names))
+	for i, one := range machines {
+		hosts[i] = &host{Machine: one, story: s}
+	}
+	return hosts
 }
 
 // bootBare starts a machine with nothing of ours on it.
@@ -89,6 +112,14 @@ func (s *story) bootBare(name string) *host {
 	one, err := s.network.Boot(s.ctx, name)
 	check(s, err)
 	return &host{Machine: one, story: s}
+}
+
+// program is the gardenadm of make build, or the one that GARDENADM_PROGRAM names.
+func (s *story) program() string {
+	if named := os.Getenv("GARDENADM_PROGRAM"); named != "" {
+		return named
+	}
+	return s.product("bin/gardenadm")
 }
 
 // product returns the path of something that `make build` makes.
@@ -114,7 +145,7 @@ func (h *host) importTestImage() {
 func (s *story) gardenadm(args ...string) string {
 	s.Helper()
 	var problems strings.Builder
-	command := exec.CommandContext(s.ctx, s.product("bin/gardenadm"), args...)
+	command := exec.CommandContext(s.ctx, s.program(), args...)
 	command.Stderr = &problems
 	out, err := command.Output()
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 const (
 	address = ":8080"
+	mirrors = ":8081"
 	timeout = 5 * time.Second
 )
 
@@ -38,18 +39,23 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return get(ctx, args[1], out)
 	case args[0] == "lookup" && len(args) == 2:
 		return lookup(ctx, args[1], out)
+	case args[0] == "exchange" && len(args) == 4:
+		return exchange(ctx, args[1], args[2], args[3], out)
 	case args[0] == "sleep" && len(args) == 1:
 		<-ctx.Done()
 		return nil
 	}
-	return errors.New("want: echo [serve] | get URL | lookup NAME | sleep")
+	return errors.New("want: echo [serve] | get URL | lookup NAME | exchange tcp|udp ADDRESS BYTES | sleep")
 }
 
-// serve answers every request with this host's name, which in a pod is the pod's.
+// serve answers every request with this host's name, which in a pod is the pod's; on another port it sends back what it is sent.
 func serve(ctx context.Context) error {
 	name, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("find own name: %w", err)
+	}
+	if err := mirror(ctx); err != nil {
+		return err
 	}
 	fmt.Println("listening on", address)
 	answer := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, name) }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -33,7 +34,7 @@ func twoPools() manifest.Set {
 	set := manifest.Builtin(manifest.DefaultNodes())
 	worker := *set.Shoot.Spec.Provider.Workers[0].DeepCopy()
 	worker.Name, worker.ControlPlane = "workers", nil
-	set.Shoot.Spec.Provider.Workers = append(set.Shoot.Spec.Provider.Workers, worker)
+	set.Shoot.Spec.Provider.Workers = append(set.Shoot.Spec.Provider.Workers[:1], worker)
 	return set
 }
 
@@ -82,6 +83,8 @@ func TestNodeAgentsWriteOnlyWhatIsTheirs(t *testing.T) {
 		"zone":                         {worker, node("w1"), label("topology.kubernetes.io/zone", "z")},
 		"version":                      {worker, node("w1"), label("worker.gardener.cloud/kubernetes-version", "1.36.3")},
 		"checksum":                     {worker, node("w1"), annotate("checksum/cloud-config-data", "x")},
+		"that it leaves":               {worker, node("w1"), annotate("node.gardenadm.dev/leaving", "true")},
+		"where API servers are":        {worker, configMap("gardenadm-endpoints"), read},
 		"restart request is done":      {worker, node("w1"), annotate("worker.gardener.cloud/restart-systemd-services", "")},
 		"condition":                    {worker, node("w1"), condition("SystemdUnitsReady")},
 		"nothing":                      {worker, node("w1"), update(func(*corev1.Node) {})},
@@ -103,13 +106,20 @@ func TestNodeAgentsWriteOnlyWhatIsTheirs(t *testing.T) {
 		"another node's status":         {worker, node("w2"), condition("SystemdUnitsReady")},
 		"a node of a longer name":       {worker, node("w10"), label("node-role.kubernetes.io/worker", "")},
 		"a node, without a name of one": {nameless, node("w1"), label("node-role.kubernetes.io/worker", "")},
-		"become control plane":          {worker, node("w1"), label("node-role.kubernetes.io/control-plane", "")},
-		"another pool":                  {worker, node("w1"), label("worker.gardener.cloud/pool", "control-plane")},
-		"a pool's label away":           {worker, node("w1"), update(func(n *corev1.Node) { delete(n.Labels, "worker.gardener.cloud/pool") })},
-		"another annotation":            {worker, node("w1"), annotate("flannel.alpha.coreos.com/public-ip", "192.0.2.1")},
-		"no taints":                     {worker, node("w1"), update(func(n *corev1.Node) { n.Spec.Taints = nil })},
-		"cordon":                        {worker, node("w1"), update(func(n *corev1.Node) { n.Spec.Unschedulable = true })},
-		"a finalizer":                   {worker, node("w1"), update(func(n *corev1.Node) { n.Finalizers = []string{"example.com/x"} })},
+		"that another node leaves":      {worker, node("w2"), annotate("node.gardenadm.dev/leaving", "true")},
+		"what the gardenlet remembers":  {worker, node("w1"), annotate("node.gardenadm.dev/applied", "{}")},
+		"its own delay":                 {worker, node("w1"), annotate("node-agent.gardener.cloud/reconciliation-delay", "0s")},
+		"the inventory":                 {worker, configMap("gardenadm-inventory"), read},
+		"a list of API servers of its own": {worker, configMap("gardenadm-endpoints"), func(ctx context.Context, who client.Client, o client.Object) error {
+			return who.Update(ctx, o)
+		}},
+		"become control plane": {worker, node("w1"), label("node-role.kubernetes.io/control-plane", "")},
+		"another pool":         {worker, node("w1"), label("worker.gardener.cloud/pool", "control-plane")},
+		"a pool's label away":  {worker, node("w1"), update(func(n *corev1.Node) { delete(n.Labels, "worker.gardener.cloud/pool") })},
+		"another annotation":   {worker, node("w1"), annotate("flannel.alpha.coreos.com/public-ip", "192.0.2.1")},
+		"no taints":            {worker, node("w1"), update(func(n *corev1.Node) { n.Spec.Taints = nil })},
+		"cordon":               {worker, node("w1"), update(func(n *corev1.Node) { n.Spec.Unschedulable = true })},
+		"a finalizer":          {worker, node("w1"), update(func(n *corev1.Node) { n.Finalizers = []string{"example.com/x"} })},
 		"an owner": {worker, node("w1"), update(func(n *corev1.Node) {
 			n.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "w2", UID: "x"}}
 		})},
@@ -187,6 +197,16 @@ func node(name string) *corev1.Node {
 
 func lease(name string) *coordinationv1.Lease {
 	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: name}}
+}
+
+func pod(name string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: name}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: name, Image: name}}},
+	}
+}
+
+func configMap(name string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: name}}
 }
 
 func secretOf(name string) *corev1.Secret {
@@ -269,5 +289,63 @@ func eventually(t *testing.T, what string, done func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited for a minute: %s", what)
 		}
+	}
+}
+
+// TestGardenletRights: it may not do what is not its work. What is its work is shown by TestGardenletLooksAfterNodes.
+func TestGardenletRights(t *testing.T) {
+	on := start(t)
+	c, err := cluster.New(twoPools(), uid)
+	check(t, err)
+	on.giveAccess(t, c)
+	who := on.user(t, secret.Gardenlet().CommonName).Client
+	eventually(t, "it has its rights", func() bool { return who.List(t.Context(), &corev1.NodeList{}) == nil })
+	in := func(namespace string, object client.Object) client.Object {
+		object.SetNamespace(namespace)
+		return object
+	}
+	change := func(ctx context.Context, who client.Client, o client.Object) error {
+		before := o.DeepCopyObject().(client.Object)
+		o.SetLabels(map[string]string{"x": "y"})
+		return who.Patch(ctx, o, client.MergeFrom(before))
+	}
+	allowed := map[string]attempt{
+		"take a taint away": {who, node("w1"), update(func(n *corev1.Node) { n.Spec.Taints = nil })},
+		"delete a Node":     {who, node("w1"), remove},
+		"delete a Lease":    {who, lease("gardener-node-agent-w1"), remove},
+		"delete a Secret":   {who, secretOf("gardener-node-agent-gone"), remove},
+	}
+	for name, one := range allowed {
+		t.Run("may: "+name, func(t *testing.T) { check(t, onFresh(t, on, one)) })
+	}
+	forbidden := map[string]attempt{
+		"a new Node":                    {who, nil, create(node("w1"))},
+		"a Node's status":               {who, node("w1"), condition("Ready")},
+		"a kubelet's lease":             {who, in("kube-node-lease", lease("w1")), remove},
+		"another lease":                 {who, lease("kube-scheduler"), renew},
+		"secrets elsewhere":             {who, in("default", secretOf("x")), read},
+		"other maps":                    {who, configMap("gardenadm-pools"), read},
+		"the list of API servers, gone": {who, configMap("gardenadm-endpoints"), remove},
+		"other daemon sets":             {who, daemonSet("kube-proxy"), change},
+		"a pod":                         {who, pod("x"), remove},
+		"pods elsewhere": {who, nil, func(ctx context.Context, who client.Client, _ client.Object) error {
+			return who.List(ctx, &corev1.PodList{}, client.InNamespace("default"))
+		}},
+		"an approval for a signer that is not the nodes'": {who, nil, func(ctx context.Context, who client.Client, _ client.Object) error {
+			request := clientRequest(t, "foreign", "w1", true)
+			request.Spec.SignerName = "example.com/mine"
+			if err := on.admin.Create(ctx, request); err != nil {
+				return err
+			}
+			request.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "x"}}
+			return who.SubResource("approval").Update(ctx, request)
+		}},
+	}
+	for name, one := range forbidden {
+		t.Run("may not: "+name, func(t *testing.T) {
+			if err := onFresh(t, on, one); !refused(err) {
+				t.Errorf("got %v, want to be refused", err)
+			}
+		})
 	}
 }

@@ -37,6 +37,7 @@ func start(t *testing.T) *api {
 	}
 	env := &envtest.Environment{BinaryAssetsDirectory: programs, ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute}
 	env.ControlPlane.GetAPIServer().Configure().Set("authorization-mode", "Node,RBAC").Append("enable-admission-plugins", "NodeRestriction")
+	env.ControlPlane.GetAPIServer().Configure().Set("endpoint-reconciler-type", "none") // as the API servers of our clusters
 	_, err := env.Start()
 	t.Cleanup(func() { check(t, env.Stop()) })
 	check(t, err)

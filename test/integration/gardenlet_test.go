@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -25,10 +26,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/gardenadm/gardenadm/internal/daemon/gardenlet"
+	"github.com/gardenadm/gardenadm/internal/daemon/serving"
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
 	"github.com/gardenadm/gardenadm/internal/kube/definition"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/image"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/render/pool"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
@@ -40,7 +43,7 @@ func TestGardenlet(t *testing.T) {
 	check(t, err)
 	first := on.gardenlet(t, "first")
 	requester := on.user(t, "system:node:cp1", "system:nodes")
-	check(t, requester.Create(t.Context(), serving(t, "early")))
+	check(t, requester.Create(t.Context(), servingRequest(t, "early")))
 	first.waits(t, "waiting for the API server")
 	if n := strings.Count(first.String(), "\n"); n != 1 {
 		t.Errorf("before it has its rights it says more than that it waits:\n%s", first)
@@ -57,7 +60,7 @@ func TestGardenlet(t *testing.T) {
 	second := on.gardenlet(t, "second")
 	first.stop()
 	eventually(t, "the second one leads", func() bool { return on.leader(t) == "second" })
-	check(t, requester.Create(t.Context(), serving(t, "late")))
+	check(t, requester.Create(t.Context(), servingRequest(t, "late")))
 	eventually(t, "the second request is approved", func() bool { return on.condition(t, "late") == certificatesv1.CertificateApproved })
 
 	// Without its Node the control plane keeps the configuration that it has.
@@ -77,11 +80,13 @@ func TestGardenlet(t *testing.T) {
 	}
 }
 
-// running is a gardenlet's log, and how to end it.
+// running is a gardenlet's log, where it answers, and how to end it.
 type running struct {
-	mutex sync.Mutex
-	log   bytes.Buffer
-	stop  func()
+	address string
+	disk    disk
+	mutex   sync.Mutex
+	log     bytes.Buffer
+	stop    func()
 }
 
 func (r *running) Write(line []byte) (int, error) {
@@ -105,11 +110,10 @@ func (a *api) gardenlet(t *testing.T, identity string) *running {
 	t.Helper()
 	who := a.user(t, secret.Gardenlet().CommonName)
 	ctx, cancel := context.WithCancel(t.Context())
-	out := &running{}
+	out := &running{disk: newDisk(t)}
+	options := out.options(t, who.kubeconfig, identity)
 	ended := make(chan error, 1)
-	go func() {
-		ended <- gardenlet.Run(ctx, gardenlet.Options{Kubeconfig: who.kubeconfig, Identity: identity, Log: slog.New(slog.NewTextHandler(out, nil))})
-	}()
+	go func() { ended <- gardenlet.Run(ctx, options) }()
 	out.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -125,11 +129,54 @@ func (a *api) gardenlet(t *testing.T, identity string) *running {
 	return out
 }
 
+// options are those of a gardenlet on this machine.
+func (r *running) options(t *testing.T, kubeconfig []byte, identity string) gardenlet.Options {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	r.address = listener.Addr().String()
+	log := slog.New(slog.NewTextHandler(r, nil))
+	return gardenlet.Options{
+		Kubeconfig: kubeconfig, Identity: identity, Files: r.disk, Listener: listener, TLS: serving.Config(r.disk, log),
+		Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Log: log,
+	}
+}
+
+// disk holds the files of a control plane node that the gardenlet reads, and what they were issued from.
+type disk struct {
+	files  map[string][]byte
+	issued *secret.Memory
+}
+
+func (d disk) Read(_ context.Context, path string) ([]byte, error) {
+	content, ok := d.files[path]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return content, nil
+}
+
+// newDisk has the serving certificate of 127.0.0.1, and the authority that signed it, which is that of clients, too.
+func newDisk(t *testing.T) disk {
+	t.Helper()
+	spec := secret.Spec{
+		Name: "serving", Kind: secret.Server, Signer: secret.AuthorityClient, CommonName: "serving", IPs: []netip.Addr{netip.MustParseAddr("127.0.0.1")},
+	}
+	out := disk{issued: &secret.Memory{}}
+	set, err := secret.Issuer{Store: out.issued}.Ensure(t.Context(), []secret.Spec{secret.Authority(secret.AuthorityClient), spec})
+	check(t, err)
+	out.files = map[string][]byte{
+		layout.FileServingCert: set.Get("serving", "", secret.DataCert), layout.FileServingKey: set.Get("serving", "", secret.DataKey),
+		layout.FileKubeletCA: set.Get(secret.AuthorityClient, "", secret.DataCACert),
+	}
+	return out
+}
+
 // makeControlPlane puts into the API what init leaves there: a node, the secrets, the definition.
 func (a *api) makeControlPlane(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	object := node("cp1")
-	object.Labels["node-role.kubernetes.io/control-plane"] = ""
+	object.Labels["node-role.kubernetes.io/control-plane"], object.Labels["worker.gardener.cloud/pool"] = "", c.ControlPlane.Name
 	check(t, a.admin.Create(t.Context(), object))
 	object.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.250.0.10"}, {Type: corev1.NodeHostName, Address: "cp1"}}
 	check(t, a.admin.Status().Update(t.Context(), object))
@@ -144,7 +191,7 @@ func (a *api) makeControlPlane(t *testing.T, c *cluster.Cluster) {
 	images := image.Vector{}
 	for _, name := range []string{
 		image.KubeAPIServer, image.KubeControllerManager, image.KubeScheduler, image.KubeProxy, image.Etcd, image.CoreDNS, image.Flannel,
-		image.Pause, image.Hyperkube, image.Containerd, image.Runc, image.CNIPlugins,
+		image.Pause, image.Hyperkube, image.Containerd, image.Runc, image.CNIPlugins, image.MetricsServer,
 	} {
 		images[name] = "registry.test/" + name + ":v1"
 	}
@@ -198,22 +245,28 @@ func (a *api) condition(t *testing.T, request string) certificatesv1.RequestCond
 	return object.Status.Conditions[0].Type
 }
 
-// serving is a request of cp1's kubelet for a serving certificate.
-func serving(t *testing.T, name string) *certificatesv1.CertificateSigningRequest {
+// servingRequest is a request of cp1's kubelet for a serving certificate.
+func servingRequest(t *testing.T, name string) *certificatesv1.CertificateSigningRequest {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	check(t, err)
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject:  pkix.Name{CommonName: "system:node:cp1", Organization: []string{"system:nodes"}},
-		DNSNames: []string{"cp1"}, IPAddresses: []net.IP{net.ParseIP("10.250.0.10")},
-	}, key)
-	check(t, err)
 	return &certificatesv1.CertificateSigningRequest{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: certificatesv1.CertificateSigningRequestSpec{
-			Request:    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}),
+			Request: requestFor(t, &x509.CertificateRequest{
+				Subject:  pkix.Name{CommonName: "system:node:cp1", Organization: []string{"system:nodes"}},
+				DNSNames: []string{"cp1"}, IPAddresses: []net.IP{net.ParseIP("10.250.0.10")},
+			}),
 			SignerName: certificatesv1.KubeletServingSignerName,
 			Usages:     []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageServerAuth},
 		},
 	}
+}
+
+// requestFor is what the template says, for a new key.
+func requestFor(t *testing.T, template *x509.CertificateRequest) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
+	check(t, err)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
 }

@@ -39,6 +39,11 @@ type RegistryAccess struct {
 	// +optional
 	CABundleSecretRef *SecretRef `json:"caBundleSecretRef,omitempty"`
 
+	// Strict says that registries without an entry of their own are never asked: their images come from the cluster's control plane
+	// nodes, which have what the bundle had, or are not found. The control plane nodes are asked first in any case, for every registry.
+	// Default: true, but false with a proxy, which is for reaching registries.
+	// +optional
+	Strict *bool `json:"strict,omitempty"`
 	// Registries are what differs for single registries.
 	// +optional
 	Registries []Registry `json:"registries,omitempty"`
@@ -49,10 +54,12 @@ type Registry struct {
 	// Upstream is what the names of the images begin with: a host with an optional port, such as docker.io or
 	// registry.example.com:5000. "_default" stands for all registries that have no entry of their own.
 	Upstream string `json:"upstream"`
-	// Mirrors are asked in this order before the registry itself. When one does not answer, or does not have the image, the next is asked.
+	// Mirrors are asked in this order, after the cluster's control plane nodes and before the registry itself. When one does not
+	// answer, or does not have the image, the next is asked.
 	// +optional
 	Mirrors []Mirror `json:"mirrors,omitempty"`
-	// MirrorsOnly says that the registry itself is never asked, so that an image that no mirror has is not found. Default: false.
+	// MirrorsOnly says that the registry itself is never asked, so that an image that no mirror has is not found. Default: false, also
+	// with Strict: who has an entry for a registry wants it to be asked.
 	// +optional
 	MirrorsOnly bool `json:"mirrorsOnly,omitempty"`
 	// Server is the URL where the registry itself answers. Default: https:// and the upstream.

@@ -90,6 +90,11 @@ func (in *RegistryAccess) DeepCopyInto(out *RegistryAccess) {
 		*out = new(SecretRef)
 		**out = **in
 	}
+	if in.Strict != nil {
+		in, out := &in.Strict, &out.Strict
+		*out = new(bool)
+		**out = **in
+	}
 	if in.Registries != nil {
 		in, out := &in.Registries, &out.Registries
 		*out = make([]Registry, len(*in))

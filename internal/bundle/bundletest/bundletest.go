@@ -5,6 +5,7 @@ package bundletest
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"io"
 	"log"
 	"net/http"
@@ -106,6 +107,8 @@ func Index(t testing.TB, images map[string]v1.Image) v1.ImageIndex {
 type Named struct {
 	Name, Reference string
 	mutate.Appendable
+	// Use is what the bundle has it for; "" stands for pod.
+	Use string
 }
 
 // Layout writes a layout as hack/build does, and returns its directory.
@@ -115,7 +118,7 @@ func Layout(t testing.TB, images ...Named) string {
 	written, err := layout.Write(directory, empty.Index)
 	check(t, err)
 	for _, one := range images {
-		annotations := layout.WithAnnotations(map[string]string{annotationName: one.Name, annotationReference: one.Reference, annotationUse: "pod"})
+		annotations := layout.WithAnnotations(map[string]string{annotationName: one.Name, annotationReference: one.Reference, annotationUse: cmp.Or(one.Use, "pod")})
 		switch image := one.Appendable.(type) {
 		case v1.Image:
 			check(t, written.AppendImage(image, annotations))

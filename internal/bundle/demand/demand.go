@@ -17,6 +17,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/render/osc"
 	pools "github.com/gardenadm/gardenadm/internal/render/pool"
 	"github.com/gardenadm/gardenadm/internal/render/staticpod"
+	"github.com/gardenadm/gardenadm/internal/render/usage"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
@@ -90,7 +91,7 @@ func (r *rendering) all() error {
 		return err
 	}
 	for _, object := range objects {
-		found, err := inObject(object)
+		found, err := usage.OfObject(object)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", object.GetName(), err)
 		}
@@ -113,7 +114,7 @@ func (r *rendering) pool(pool cluster.Pool) error {
 			return err
 		}
 		for _, pod := range pods {
-			found, err := inManifest(pod.Manifest)
+			found, err := usage.OfManifest(pod.Manifest)
 			if err != nil {
 				return fmt.Errorf("read static pod %s: %w", pod.Name, err)
 			}

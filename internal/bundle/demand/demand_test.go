@@ -10,7 +10,6 @@ import (
 
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/gardenadm/gardenadm/internal/bundle"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
@@ -36,7 +35,7 @@ func newCluster(t *testing.T, changes ...func(*gardencore.Shoot)) *cluster.Clust
 
 func withWorkers(shoot *gardencore.Shoot) {
 	worker := *shoot.Spec.Provider.Workers[0].DeepCopy()
-	worker.Name, worker.ControlPlane = "worker", nil
+	worker.Name, worker.ControlPlane = "more", nil
 	shoot.Spec.Provider.Workers = append(shoot.Spec.Provider.Workers, worker)
 }
 
@@ -159,19 +158,6 @@ func TestAForeignReferenceIsAnError(t *testing.T) {
 	r.pod = append(r.pod, "registry.test/other:v1")
 	if _, err := r.images(); err == nil || !strings.Contains(err.Error(), `"registry.test/other:v1" is not of the image vector`) {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestContainersOfAllKindsAreFound(t *testing.T) {
-	pod := &corev1.Pod{Spec: corev1.PodSpec{
-		InitContainers:      []corev1.Container{{Image: "a"}},
-		Containers:          []corev1.Container{{Image: "b"}},
-		EphemeralContainers: []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Image: "c"}}},
-		Volumes:             []corev1.Volume{{VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "d"}}}},
-	}}
-	got, err := inObject(pod)
-	if err != nil || !slices.Equal(slices.Sorted(slices.Values(got)), []string{"a", "b", "c", "d"}) {
-		t.Errorf("got %v, %v", got, err)
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/gardenadm/gardenadm/internal/kube/certificate"
-	"github.com/gardenadm/gardenadm/internal/kube/definition"
-	"github.com/gardenadm/gardenadm/internal/model/cluster"
 )
 
 // lookAgain is when a request is looked at again whose Node is not there yet.
@@ -22,40 +20,16 @@ type approver struct {
 	log *slog.Logger
 }
 
-func newApprover(api client.Client, log *slog.Logger) approver {
-	return approver{log: log, Approver: certificate.Approver{API: api, Pools: func(ctx context.Context) ([]cluster.Pool, error) {
-		defined, err := definition.Load(ctx, api)
-		if err != nil {
-			return nil, err
-		}
-		c, err := defined.Cluster()
-		if err != nil {
-			return nil, err
-		}
-		return c.Pools, nil
-	}}}
-}
-
-// certificates watches the open requests.
-func certificates(api client.Client, log *slog.Logger) controller {
+// certificates decides on the open requests.
+func certificates(w world) controller {
 	return controller{
-		name: "certificates", object: &certificatesv1.CertificateSigningRequest{},
-		list: func() client.ObjectList { return &certificatesv1.CertificateSigningRequestList{} },
-		trim: forgetContent,
-		wanted: func(object client.Object) bool {
-			return certificate.Open(object.(*certificatesv1.CertificateSigningRequest))
-		},
-		reconcile: newApprover(api, log).reconcile,
+		name: "certificates", triggers: []trigger{{w.requests, itself(open)}},
+		reconcile: approver{log: w.log, Approver: certificate.Approver{API: w.api, Pools: w.definitions.pools}}.reconcile,
 	}
 }
 
-// forgetContent keeps of a request what says whether it is decided; it is read anew for the decision.
-func forgetContent(object client.Object) {
-	request := object.(*certificatesv1.CertificateSigningRequest)
-	request.Spec = certificatesv1.CertificateSigningRequestSpec{}
-	if len(request.Status.Certificate) > 0 {
-		request.Status.Certificate = []byte("issued")
-	}
+func open(object client.Object) bool {
+	return certificate.Open(object.(*certificatesv1.CertificateSigningRequest))
 }
 
 // reconcile decides on one request, if it is one of a node's.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,12 +27,14 @@ func request(name string, conditions ...certificatesv1.CertificateSigningRequest
 
 // TestController: what was there and what comes is worked on, what is decided is not; a failure is tried again, a wish to come again is granted.
 func TestController(t *testing.T) {
-	api := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(
+	api := fakeAPI{fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(
 		request("there"), request("decided", certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateDenied}),
-	).Build()
+	).Build()}
+	requests, err := watchKind(api, requestsKind())
+	must(t, err)
 	calls := make(chan string)
 	tries := map[string]int{}
-	c := certificates(api, slog.New(slog.DiscardHandler))
+	c := controller{name: "test", triggers: []trigger{{requests, itself(open)}}}
 	c.reconcile = func(ctx context.Context, name string) (time.Duration, error) {
 		select {
 		case calls <- name:
@@ -49,7 +52,8 @@ func TestController(t *testing.T) {
 	var log bytes.Buffer
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { runAll(ctx, api, slog.New(slog.NewTextHandler(&log, nil)), c) })
+	running.Go(func() { requests.RunWithContext(ctx) })
+	running.Go(func() { runAll(ctx, slog.New(slog.NewTextHandler(&log, nil)), c) })
 
 	if got := <-calls; got != "there" {
 		t.Fatalf("worked on %s", got)
@@ -73,16 +77,51 @@ func TestController(t *testing.T) {
 	}
 }
 
-func TestForgetContent(t *testing.T) {
+func TestTrimRequest(t *testing.T) {
 	one := request("issued", certificatesv1.CertificateSigningRequestCondition{Type: certificatesv1.CertificateApproved})
 	one.Status.Certificate = bytes.Repeat([]byte("x"), 1000)
-	forgetContent(one)
-	if len(one.Spec.Request) > 0 || len(one.Status.Certificate) > 10 || certificates(nil, nil).wanted(one) {
+	trimRequest(one)
+	if len(one.Spec.Request) > 0 || len(one.Status.Certificate) > 10 || open(one) {
 		t.Errorf("kept: %+v", one)
 	}
-	open := request("open")
-	forgetContent(open)
-	if !certificates(nil, nil).wanted(client.Object(open)) {
+	undecided := request("open")
+	trimRequest(undecided)
+	if !open(client.Object(undecided)) {
 		t.Error("an open request is not wanted any more")
+	}
+}
+
+// TestChanged: a heartbeat of a node's kubelet is no change, and anything else is; where content is not watched, every version is one.
+func TestChanged(t *testing.T) {
+	node := func(version string, change func(*corev1.Node)) *corev1.Node {
+		out := controlPlaneNode("n")
+		out.ResourceVersion = version
+		out.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+		change(out)
+		trimNode(out)
+		return out
+	}
+	before := node("1", func(*corev1.Node) {})
+	for name, c := range map[string]struct {
+		change func(*corev1.Node)
+		want   bool
+	}{
+		"nothing":   {func(*corev1.Node) {}, false},
+		"heartbeat": {func(n *corev1.Node) { n.Status.Conditions[0].LastHeartbeatTime = metav1.Now() }, false},
+		"images":    {func(n *corev1.Node) { n.Status.Images = []corev1.ContainerImage{{SizeBytes: 1}} }, false},
+		"not ready": {func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionUnknown }, true},
+		"label":     {func(n *corev1.Node) { n.Labels["x"] = "y" }, true},
+		"taint":     {func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "x"}} }, true},
+		"address":   {func(n *corev1.Node) { n.Status.Addresses[1].Address = "10.250.0.11" }, true},
+	} {
+		if got := changed(before, node("2", c.change)); got != c.want {
+			t.Errorf("%s: changed is %t", name, got)
+		}
+	}
+	metadata := func(version string) client.Object {
+		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}}
+	}
+	if changed(metadata("1"), metadata("1")) || !changed(metadata("1"), metadata("2")) {
+		t.Error("of metadata the version does not decide")
 	}
 }

@@ -4,13 +4,19 @@ package gardenlet
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	typed "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
@@ -20,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
+	"github.com/gardenadm/gardenadm/internal/node/reach"
 )
 
 const (
@@ -36,17 +43,25 @@ const (
 // ErrLost says that another gardenlet leads, or that the Lease could not be renewed.
 var ErrLost = errors.New("the lead is lost")
 
-// Options say as whom the gardenlet runs.
+// Options say as whom and where the gardenlet runs.
 type Options struct {
 	Kubeconfig []byte
 	// Identity tells this process from every other gardenlet.
 	Identity string
+	// Files are this node's.
+	Files Files
+	// Listener is where machines of the Networks ask, on the node's address, and TLS has the certificate that they see.
+	Listener net.Listener
+	TLS      *tls.Config
+	Networks []netip.Prefix
 	Log      *slog.Logger
 }
 
-// Run waits until the API server answers and knows the gardenlet's rights, and looks after the cluster as soon as it leads.
-// It ends without an error with the context, and with ErrLost when it led: it has to be started again then.
+// Run answers machines at once, whether there is an API server or not. It waits until the API server answers and knows the gardenlet's
+// rights, and looks after the cluster as soon as it leads. It ends without an error with the context, and with ErrLost when it led: it
+// has to be started again then. It closes the listener.
 func Run(ctx context.Context, o Options) error {
+	defer o.Listener.Close() //nolint:errcheck // the server has closed it
 	api, err := kube.New(o.Kubeconfig)
 	if err != nil {
 		return err
@@ -60,13 +75,46 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("make client for %s: %w", config.Host, err)
 	}
-	if !waitUntilAdmitted(ctx, api, o.Log) {
-		return nil
+	w, err := newWorld(api, watching, o.Log)
+	if err != nil {
+		return err
 	}
 	ctx = logr.NewContext(ctx, logr.FromSlogHandler(o.Log.Handler())) // for client-go
-	return lead(ctx, config, o, func(ctx context.Context) {
-		runAll(ctx, watching, o.Log, certificates(api, o.Log), pools(api, o.Log))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return serve(ctx, o.Listener, o.TLS, answers(o, w), o.Log) })
+	group.Go(func() error {
+		if !waitUntilAdmitted(ctx, api, o.Log) {
+			return nil
+		}
+		// Whoever does not lead watches, too: it knows all when it has to take over, and answers from what it knows.
+		group.Go(func() error { w.run(ctx); return nil })
+		return lead(ctx, config, o, func(ctx context.Context) { runAll(ctx, o.Log, controllers(w, o.Files)...) })
 	})
+	return group.Wait()
+}
+
+func controllers(w world, files Files) []controller {
+	return []controller{
+		certificates(w), issueCertificates(w), publishPools(w), publishEndpoints(w, files), keepNodes(w), spreadDelays(w), removeLeaving(w),
+	}
+}
+
+// answers is what other machines may ask of every gardenlet.
+func answers(o Options, w world) http.Handler {
+	from, _ := netip.ParseAddrPort(o.Listener.Addr().String())
+	return handler(o.Networks, o.Files, newRenewer(w.api, o.Files, o.Log), reach.NewServer(reach.Options{Address: from.Addr(), Nodes: w.identities}), o.Log)
+}
+
+// identities tell machines that join apart from those that have joined.
+func (w world) identities(context.Context) ([]reach.Identity, error) {
+	if !w.nodes.HasSynced() {
+		return nil, errors.New("the Nodes of the cluster are not known yet")
+	}
+	var out []reach.Identity
+	for _, node := range all[*corev1.Node](w.nodes) {
+		out = append(out, reach.Identity{Name: node.Name, MachineID: node.Status.NodeInfo.MachineID, Ready: isReady(node)})
+	}
+	return out, nil
 }
 
 // waitUntilAdmitted is true once the API server is ready and the gardenlet may see its Lease. Both take a while when a node boots, and

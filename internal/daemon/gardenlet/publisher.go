@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
 	"github.com/gardenadm/gardenadm/internal/kube/definition"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
@@ -22,59 +23,73 @@ import (
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
-// publishEvery is how long what somebody else changed, or a new secret, may take until it is seen. The definition itself is watched.
-const publishEvery = time.Minute
+const (
+	// publishEvery is how long what somebody else changed may stay. What the configurations are made of is watched.
+	publishEvery = time.Minute
+	// collectSecrets is how long secrets that are issued one after the other are waited for.
+	collectSecrets = time.Second
+)
 
-// labelControlPlane is given to Nodes by gardenadm; a kubelet may not set it itself.
+// labelControlPlane is given to Nodes by init and by node agents of the control plane; a kubelet may not set it itself.
 const labelControlPlane = "node-role.kubernetes.io/control-plane"
 
 // publisher keeps one Secret per pool with the configuration of its nodes.
-type publisher struct {
-	api *kube.Client
-	log *slog.Logger
+type publisher struct{ world }
+
+// publishPools watches all that configurations are made of.
+func publishPools(w world) controller {
+	return controller{
+		name: "pools", pause: collectSecrets,
+		triggers: []trigger{
+			{w.definition, always("all")},
+			{w.issued, always("all")},
+			{w.nodes, ifControlPlane},
+		},
+		reconcile: publisher{w}.reconcile,
+	}
 }
 
-// pools watches the definition of the cluster.
-func pools(api *kube.Client, log *slog.Logger) controller {
-	return controller{
-		name: "pools", object: &corev1.Secret{},
-		list:      func() client.ObjectList { return &corev1.SecretList{} },
-		options:   []client.ListOption{client.InNamespace(definition.Key().Namespace), client.MatchingFields{"metadata.name": definition.Key().Name}},
-		trim:      func(object client.Object) { object.(*corev1.Secret).Data = nil },
-		wanted:    func(client.Object) bool { return true },
-		reconcile: publisher{api: api, log: log}.reconcile,
+// ifControlPlane names all pools when the Node is of the control plane: workers take images from its mirror.
+func ifControlPlane(object client.Object) []string {
+	if _, ok := object.GetLabels()[labelControlPlane]; !ok {
+		return nil
 	}
+	return []string{"all"}
 }
 
 // reconcile publishes the configurations of all pools. A pool that cannot be rendered keeps its last one.
 func (p publisher) reconcile(ctx context.Context, _ string) (time.Duration, error) {
-	defined, err := definition.Load(ctx, p.api)
-	if err != nil {
-		return 0, client.IgnoreNotFound(err)
-	}
-	c, err := defined.Cluster()
-	if err != nil {
-		return 0, fmt.Errorf("read definition of the cluster: %w", err)
+	known, err := p.definitions.get(ctx)
+	if err != nil || known == nil {
+		return 0, err
 	}
 	secrets, err := kube.SecretStore{Client: p.api}.Load(ctx)
 	if err != nil {
 		return 0, err
 	}
-	in := component.Input{Cluster: c, Images: defined.Images, Secrets: secrets}
-	controlPlane, err := p.controlPlane(ctx, secrets, c.ControlPlane)
+	in := component.Input{Cluster: known.Cluster, Images: known.Images, Secrets: secrets}
+	controlPlane, err := controlPlaneOf(all[*corev1.Node](p.nodes), known.ControlPlane)
+	if err == nil {
+		err = present(controlPlane, secrets)
+	}
+	if err != nil {
+		return 0, err
+	}
+	of, err := known.Checksum()
 	if err != nil {
 		return 0, err
 	}
 	var errs []error
-	for _, pool := range c.Pools {
-		if err := p.publish(ctx, in, controlPlane, pool); err != nil {
+	for _, pool := range known.Pools {
+		if err := p.publish(ctx, in, controlPlane, pool, of); err != nil {
 			errs = append(errs, fmt.Errorf("publish configuration of pool %s: %w", pool.Name, err))
 		}
 	}
-	return publishEvery, errors.Join(errs...)
+	return publishEvery, errors.Join(append(errs, p.prune(ctx, known.Cluster))...)
 }
 
-func (p publisher) publish(ctx context.Context, in component.Input, controlPlane []cluster.Node, pool cluster.Pool) error {
+// publish applies the configuration of a pool, and says of which definition it is.
+func (p publisher) publish(ctx context.Context, in component.Input, controlPlane []cluster.Node, pool cluster.Pool, of string) error {
 	config, err := render.Config(in, controlPlane, pool)
 	if err != nil {
 		return err
@@ -83,6 +98,7 @@ func (p publisher) publish(ctx context.Context, in component.Input, controlPlane
 	if err != nil {
 		return err
 	}
+	object.Annotations[definition.AnnotationRendered] = of
 	before := p.api.Changes()
 	if err := p.api.ApplyObjects(ctx, object); err != nil {
 		return err
@@ -93,50 +109,82 @@ func (p publisher) publish(ctx context.Context, in component.Input, controlPlane
 	return nil
 }
 
-// controlPlane returns the nodes of the control plane by name. Their agents would take away the static pods of a node that is left out:
-// so one that has secrets and no Node is an error, whatever became of the Node.
-func (p publisher) controlPlane(ctx context.Context, secrets secret.Set, pool cluster.Pool) ([]cluster.Node, error) {
-	list := &corev1.NodeList{}
-	if err := p.api.List(ctx, list, client.HasLabels{labelControlPlane}); err != nil {
-		return nil, fmt.Errorf("list nodes: %w", err)
+// prune removes the configurations that are neither a pool's any more nor that of a Node that is still there.
+func (p publisher) prune(ctx context.Context, c *cluster.Cluster) error {
+	wanted := map[string]bool{}
+	for _, pool := range c.Pools {
+		key, err := osc.Key(c, pool)
+		if err != nil {
+			return err
+		}
+		wanted[key] = true
 	}
-	var nodes []cluster.Node
+	for _, node := range all[*corev1.Node](p.nodes) {
+		wanted[node.Labels[constants.LabelWorkerPoolGardenerNodeAgentSecretName]] = true
+	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+	err := p.api.List(ctx, list, client.InNamespace(metav1.NamespaceSystem), client.MatchingLabels{constants.GardenRole: constants.GardenRoleOperatingSystemConfig})
+	if err != nil {
+		return fmt.Errorf("list configurations: %w", err)
+	}
+	var errs []error
 	for i := range list.Items {
-		node, err := nodeOf(&list.Items[i], pool)
+		one := &list.Items[i]
+		if wanted[one.Name] || one.Labels[constants.LabelWorkerPool] == "" {
+			continue
+		}
+		one.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+		if err := client.IgnoreNotFound(p.api.Delete(ctx, one)); err != nil {
+			errs = append(errs, fmt.Errorf("delete configuration %s: %w", one.Name, err))
+			continue
+		}
+		p.log.Info("configuration removed", "pool", one.Labels[constants.LabelWorkerPool], "secret", one.Name)
+	}
+	return errors.Join(errs...)
+}
+
+// controlPlaneOf returns the nodes of the control plane by name.
+func controlPlaneOf(all []*corev1.Node, pool cluster.Pool) ([]cluster.Node, error) {
+	var nodes []cluster.Node
+	for _, object := range all {
+		if _, ok := object.Labels[labelControlPlane]; !ok {
+			continue
+		}
+		node, err := nodeOf(object, pool)
 		if err != nil {
 			return nil, err
 		}
 		nodes = append(nodes, node)
 	}
 	slices.SortFunc(nodes, func(a, b cluster.Node) int { return strings.Compare(a.Name, b.Name) })
-	for _, key := range secrets.Keys() {
-		name := secrets[key].Spec.Node
-		if name != "" && !slices.ContainsFunc(nodes, func(n cluster.Node) bool { return n.Name == name }) {
-			return nil, fmt.Errorf("there is no Node %s with the label %s, but it has the secret %s", name, labelControlPlane, key)
-		}
-	}
-	if len(nodes) == 0 {
-		return nil, fmt.Errorf("there is no Node with the label %s", labelControlPlane)
-	}
 	return nodes, nil
 }
 
+// present is nil when there is a node, and each one that has secrets. Agents would take away the static pods of one that is left out, so that is an
+// error, whatever became of the Node.
+func present(controlPlane []cluster.Node, secrets secret.Set) error {
+	for _, key := range secrets.Keys() {
+		name := secrets[key].Spec.Node
+		if name != "" && !slices.ContainsFunc(controlPlane, func(n cluster.Node) bool { return n.Name == name }) {
+			return fault.New(fault.LostNode, "there is no Node %s with the label %s, but it has the secret %s", name, labelControlPlane, key)
+		}
+	}
+	if len(controlPlane) == 0 {
+		return fmt.Errorf("there is no Node with the label %s", labelControlPlane)
+	}
+	return nil
+}
+
 func nodeOf(object *corev1.Node, pool cluster.Pool) (cluster.Node, error) {
-	out := cluster.Node{
-		Name: object.Name, Pool: pool.Name, Zone: object.Labels[corev1.LabelTopologyZone], Architecture: object.Status.NodeInfo.Architecture,
+	addresses, err := internalIPs(object)
+	if err != nil {
+		return cluster.Node{}, err
 	}
-	for _, address := range object.Status.Addresses {
-		if address.Type != corev1.NodeInternalIP {
-			continue
-		}
-		ip, err := netip.ParseAddr(address.Address)
-		if err != nil {
-			return out, fmt.Errorf("read address of Node %s: %w", object.Name, err)
-		}
-		out.Addresses = append(out.Addresses, ip)
+	if len(addresses) == 0 {
+		return cluster.Node{}, fmt.Errorf("node %s has no internal address", object.Name)
 	}
-	if len(out.Addresses) == 0 {
-		return out, fmt.Errorf("node %s has no internal address", object.Name)
-	}
-	return out, nil
+	return cluster.Node{
+		Name: object.Name, Pool: pool.Name, Zone: object.Labels[corev1.LabelTopologyZone], Architecture: object.Status.NodeInfo.Architecture, Addresses: addresses,
+	}, nil
 }

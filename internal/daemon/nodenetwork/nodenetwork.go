@@ -1,4 +1,4 @@
-// Package nodenetwork turns the node's identity file into the routes that a node needs at boot, before anything else of the cluster runs.
+// Package nodenetwork turns the node's identity file into the address and routes that a node needs at boot, before anything else of the cluster runs.
 // Used by `gardenadm run node-network`, which gardener-node-network.service starts.
 package nodenetwork
 
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gardenadm/gardenadm/internal/flow"
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
@@ -17,13 +18,23 @@ import (
 // addressWait is how long the node's link may take to get its address after power-on; systemd starts the unit again after a failure.
 const addressWait = time.Minute
 
-// Run makes every service network reachable for host processes: a route over the link of the node's address with that
+// Run gives loopback the address at which pods reach the endpoint proxy, also while the node's own address is not there yet. Then it
+// makes every service network reachable for host processes: a route over the link of the node's address with that
 // address as source. Without it a machine that has no default route cannot dial a Service at all, and over lo the source
 // would be an address that remote pods cannot answer.
 func Run(ctx context.Context, h *host.Host, services []netip.Prefix) error {
 	g := flow.New("node network")
-	g.Add("route the service networks", flow.Do(func(ctx context.Context) error { return ensure(ctx, h, services) }).Retry(addressWait, time.Second))
+	proxy := g.Add("give the API proxy its address", flow.Do(func(ctx context.Context) error { return ensureProxyAddress(ctx, h) }))
+	g.Add("route the service networks", flow.Do(func(ctx context.Context) error { return ensure(ctx, h, services) }).Retry(addressWait, time.Second), proxy)
 	return g.Run(ctx, nil)
+}
+
+func ensureProxyAddress(ctx context.Context, h *host.Host) error {
+	address := cluster.PodAPIServer()
+	if err := h.Network.EnsureAddress(ctx, "lo", netip.PrefixFrom(address, address.BitLen())); err != nil {
+		return fmt.Errorf("give the API proxy its address: %w", err)
+	}
+	return nil
 }
 
 func ensure(ctx context.Context, h *host.Host, services []netip.Prefix) error {

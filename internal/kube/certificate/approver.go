@@ -116,10 +116,11 @@ func (a Approver) serving(ctx context.Context, request *certificatesv1.Certifica
 	return Decision{Approved, "the request is for this node's serving certificate"}, nil
 }
 
-// kubelet decides for tokens that are bound. kube-controller-manager does it for open ones, and for nodes that renew theirs.
+// kubelet decides for tokens. kube-controller-manager does it for nodes that renew theirs; it would do it for tokens, too, but for
+// whichever name is asked for, so that every token could become every node.
 func (a Approver) kubelet(ctx context.Context, request *certificatesv1.CertificateSigningRequest) (Decision, error) {
 	id, ok := tokenOf(request)
-	if !ok || slices.Contains(request.Spec.Groups, secret.GroupOpenTokens) {
+	if !ok {
 		return Decision{}, nil
 	}
 	node, err := CheckKubelet(request)
@@ -166,7 +167,7 @@ func (a Approver) nodeAgent(ctx context.Context, request *certificatesv1.Certifi
 	return a.spend(ctx, request, id, node, func(token.Token) string { return pool })
 }
 
-// renewal: an agent stays what it is, as long as its Node is there.
+// renewal: an agent stays what it is, as long as its Node stays.
 func (a Approver) renewal(ctx context.Context, request *certificatesv1.CertificateSigningRequest, name, pool string) (Decision, error) {
 	for _, group := range []string{constants.NodeAgentsGroup, secret.NodeAgentPoolGroup(pool)} {
 		if !slices.Contains(request.Spec.Groups, group) {
@@ -179,6 +180,8 @@ func (a Approver) renewal(ctx context.Context, request *certificatesv1.Certifica
 		return Decision{}, err
 	case node == nil:
 		return deny("there is no Node %s any more", name), nil
+	case Leaving(node):
+		return deny("node %s is about to leave", name), nil
 	}
 	return Decision{Approved, "the node agent renews its certificate"}, nil
 }
@@ -204,14 +207,36 @@ func (a Approver) spend(ctx context.Context, request *certificatesv1.Certificate
 	if err != nil {
 		return Decision{}, err
 	}
-	// Who has a token may not become a node that is there (contract resource-manager §6), unless he joined as it before.
-	if node != nil && t.Binding.Node != name && !slices.Contains(t.UsedBy, name) {
-		return deny("there is a Node %s already: remove it first", name), nil
+	if refusal := mayBe(t, name, node); refusal != nil {
+		return deny("%s", refusal), nil
 	}
 	if err := store.Use(ctx, id, name, pool, a.now()); err != nil {
 		return Decision{}, err
 	}
 	return Decision{Approved, fmt.Sprintf("%s admits node %s", t, name)}, nil
+}
+
+// mayBe is nil when who has the token may get certificates of the name. With a token one does not become a node that is there (contract
+// resource-manager §6), but for three: whoever proved that it is the node; a join that is run again, until the node's agent
+// has taken over, which has all certificates then; and a machine that comes back as a dead node, with a token for it alone.
+func mayBe(t token.Token, name string, node *corev1.Node) error {
+	switch {
+	case t.Binding.Renewal && (node == nil || Leaving(node)):
+		return fmt.Errorf("%s is to renew certificates of node %s, which is gone", t, name)
+	case node == nil, t.Binding.Renewal:
+		return nil
+	case slices.Contains(t.UsedBy, name) && node.Annotations[AnnotationApplied] == "":
+		return nil
+	case t.Binding.Node == name && !ready(node):
+		return nil
+	}
+	return fmt.Errorf("there is a Node %s already: remove it first (gardenadm node remove %s)", name, name)
+}
+
+func ready(node *corev1.Node) bool {
+	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // node returns the Node, nil when there is none.

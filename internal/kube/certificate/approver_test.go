@@ -78,10 +78,14 @@ func bootstrap(t *testing.T, out *api) {
 	t.Helper()
 	for id, binding := range map[string]token.Binding{
 		"open00": {}, "node01": {Node: "machine-1"}, "pool01": {Pool: "workers"}, "single": {SingleUse: true}, "contro": {Pool: "control-plane"}, "expire": {Pool: "workers"},
+		"usedup": {}, "renew0": {Node: "machine-1", Pool: "workers", Renewal: true}, "renewc": {Node: "machine-1", Pool: "control-plane", Renewal: true},
 	} {
 		one := token.Token{ID: id, Secret: "0123456789abcdef", Expires: clock().Add(time.Hour), Binding: binding}
 		if id == "expire" {
 			one.Expires = clock().Add(-time.Second)
+		}
+		if id == "usedup" {
+			one.UsedBy = []string{"machine-1", "machine-2"}
 		}
 		if err := (token.Store{API: out.Client}).Create(t.Context(), one); err != nil && !strings.Contains(err.Error(), "cluster-info") {
 			t.Fatal(err)
@@ -94,7 +98,7 @@ func kubelet(id string) *asked {
 	a := &asked{user: "system:bootstrap:" + id, groups: []string{tokens, "system:authenticated"}, signer: certificatesv1.KubeAPIServerClientKubeletSignerName}
 	a.usages = []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth}
 	a.csr.Subject.CommonName, a.csr.Subject.Organization = "system:node:machine-1", []string{"system:nodes"}
-	if id == "open00" {
+	if id == "open00" || id == "usedup" {
 		a.groups = append(a.groups, secret.GroupOpenTokens)
 	}
 	return a
@@ -117,6 +121,25 @@ func renewal() *asked {
 }
 
 func node1() *corev1.Node { return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "machine-1"}} }
+
+// joining is machine-1 before its agent has taken over, live is what it is then, and leaves is what becomes of it.
+func joining() *corev1.Node {
+	out := node1()
+	out.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	return out
+}
+
+func live() *corev1.Node {
+	out := joining()
+	out.Annotations = map[string]string{certificate.AnnotationApplied: "x"}
+	return out
+}
+
+func leaves() *corev1.Node {
+	out := live()
+	out.Annotations[certificate.AnnotationLeaving] = "true"
+	return out
+}
 
 func TestDecide(t *testing.T) {
 	age := func(of *asked, age time.Duration) *asked { of.created = clock().Add(-age); return of }
@@ -145,7 +168,21 @@ func TestDecide(t *testing.T) {
 		"kubelet, token for the node, again":     {kubelet("node01"), []client.Object{node1()}, certificate.Approved, "admits"},
 		"kubelet, token for a pool":              {kubelet("pool01"), nil, certificate.Approved, "admits"},
 		"kubelet, single use":                    {kubelet("single"), nil, certificate.Approved, "admits"},
-		"kubelet, open token":                    {kubelet("open00"), nil, certificate.NoOpinion, ""},
+		"kubelet, open token":                    {kubelet("open00"), nil, certificate.Approved, "token open00 admits node machine-1"},
+		"kubelet, open token, Node is there":     {kubelet("open00"), []client.Object{node1()}, certificate.Denied, "there is a Node machine-1 already"},
+		"kubelet, its token, Node is there":      {kubelet("node01"), []client.Object{live()}, certificate.Denied, "there is a Node machine-1 already"},
+		"node agent, its token, Node is there":   {agent("node01"), []client.Object{live()}, certificate.Denied, "there is a Node machine-1 already"},
+		"kubelet, renewal":                       {kubelet("renew0"), []client.Object{live()}, certificate.Approved, "token renew0 admits node machine-1"},
+		"node agent, renewal":                    {agent("renew0"), []client.Object{live()}, certificate.Approved, "admits"},
+		"renewal, of a node that is gone":        {agent("renew0"), nil, certificate.Denied, "machine-1, which is gone"},
+		"renewal, of a node that leaves":         {agent("renew0"), []client.Object{leaves()}, certificate.Denied, "machine-1, which is gone"},
+		"kubelet, renewal by another node":       {change(kubelet("renew0"), func(a *asked) { a.csr.Subject.CommonName = "system:node:machine-2" }), []client.Object{live()}, certificate.Denied, "token renew0 is for node machine-1"},
+		"node agent, renewal for another pool":   {change(agent("renew0"), pool(controller)), []client.Object{live()}, certificate.Denied, "token renew0 is not bound to pool control-plane"},
+		"node agent, renewal, control plane":     {change(agent("renewc"), pool(controller)), []client.Object{live()}, certificate.Approved, "admits"},
+		"join that is run again, kubelet":        {kubelet("usedup"), []client.Object{joining()}, certificate.Approved, "admits"},
+		"join that is run again, agent":          {agent("usedup"), []client.Object{joining()}, certificate.Approved, "admits"},
+		"join that was over, kubelet":            {kubelet("usedup"), []client.Object{live()}, certificate.Denied, "there is a Node machine-1 already"},
+		"join that was over, agent":              {agent("usedup"), []client.Object{live()}, certificate.Denied, "there is a Node machine-1 already"},
 		"kubelet that renews":                    {change(kubelet(""), func(a *asked) { a.user = "system:node:machine-1" }), []client.Object{node1()}, certificate.NoOpinion, ""},
 		"kubelet, token's user without group":    {change(kubelet("node01"), func(a *asked) { a.groups = nil }), nil, certificate.NoOpinion, ""},
 		"kubelet, token for another node":        {change(kubelet("node01"), func(a *asked) { a.csr.Subject.CommonName = "system:node:machine-2" }), nil, certificate.Denied, "token node01 is for node machine-1, not for machine-2"},
@@ -190,6 +227,7 @@ func TestDecide(t *testing.T) {
 		"node agent, by the node's kubelet":      {change(agent(""), func(a *asked) { a.user, a.groups = "system:node:machine-1", []string{"system:nodes"} }), nil, certificate.Denied, "is neither"},
 		"node agent, by another node agent":      {change(renewal(), func(a *asked) { a.user = agentUser + "0" }), []client.Object{node1()}, certificate.Denied, "is neither"},
 		"renewal":                                {renewal(), []client.Object{node1()}, certificate.Approved, "renews"},
+		"renewal, by a node that leaves":         {renewal(), []client.Object{leaves()}, certificate.Denied, "about to leave"},
 		"renewal, of a node that was removed":    {renewal(), nil, certificate.Denied, "there is no Node machine-1 any more"},
 		"renewal, for another pool":              {change(renewal(), pool(controller)), []client.Object{node1()}, certificate.Denied, "is not in the group " + controller},
 		"renewal, by a user who is no agent":     {change(renewal(), func(a *asked) { a.groups = []string{workers} }), []client.Object{node1()}, certificate.Denied, "is not in the group " + agents},

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
 )
 
 const (
@@ -23,6 +24,17 @@ const (
 	ReasonApproved = "RequestApproved"
 	ReasonDenied   = "RequestDenied"
 )
+
+// Annotations of a Node.
+const (
+	// AnnotationApplied is the checksum of the configuration that the node's agent has applied (contract node-agent-and-osc §6.3).
+	AnnotationApplied = "checksum/cloud-config-data"
+	// AnnotationLeaving is "true" on a Node that is about to leave the cluster.
+	AnnotationLeaving = "node.gardenadm.dev/leaving"
+)
+
+// Leaving says that the node is about to leave the cluster: its agent gets no certificate any more.
+func Leaving(node *corev1.Node) bool { return node.Annotations[AnnotationLeaving] == "true" }
 
 // Open says that nobody has decided on the request yet.
 func Open(request *certificatesv1.CertificateSigningRequest) bool {

@@ -1,6 +1,7 @@
 package certificate
 
 import (
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,22 +40,45 @@ func CheckNodeAgent(request *certificatesv1.CertificateSigningRequest) (node, po
 	if err != nil {
 		return "", "", errForeign // whose it would be is not known
 	}
-	node, ok := strings.CutPrefix(csr.Subject.CommonName, constants.NodeAgentUserNamePrefix)
+	node, pool, err = agentOf(csr.Subject)
+	if err != nil {
+		return "", "", err
+	}
+	return node, pool, checkClient(request, csr)
+}
+
+// agentOf reads whose agent the subject is. Its error is errForeign when it is nobody's.
+func agentOf(subject pkix.Name) (node, pool string, err error) {
+	node, ok := strings.CutPrefix(subject.CommonName, constants.NodeAgentUserNamePrefix)
 	if !ok {
 		return "", "", errForeign
 	}
 	if !nodeName(node) {
-		return "", "", fmt.Errorf("common name %q is not that of a node's agent", csr.Subject.CommonName)
+		return "", "", fmt.Errorf("common name %q is not that of a node's agent", subject.CommonName)
 	}
-	for _, organization := range csr.Subject.Organization {
+	for _, organization := range subject.Organization {
 		if name, ok := strings.CutPrefix(organization, secret.NodeAgentPoolGroup("")); ok {
 			pool = name
 		}
 	}
-	if want := []string{constants.NodeAgentsGroup, secret.NodeAgentPoolGroup(pool)}; pool == "" || len(csr.Subject.Organization) != len(want) || !sameSet(csr.Subject.Organization, want) {
-		return "", "", fmt.Errorf("organization %q is not that of node agents and of one pool of theirs", csr.Subject.Organization)
+	if want := []string{constants.NodeAgentsGroup, secret.NodeAgentPoolGroup(pool)}; pool == "" || len(subject.Organization) != len(want) || !sameSet(subject.Organization, want) {
+		return "", "", fmt.Errorf("organization %q is not that of node agents and of one pool of theirs", subject.Organization)
 	}
-	return node, pool, checkClient(request, csr)
+	return node, pool, nil
+}
+
+// For returns the node for whose kubelet or agent the request is; false when it is for somebody else.
+func For(request *certificatesv1.CertificateSigningRequest) (node string, ok bool) {
+	csr, err := parse(request.Spec.Request)
+	if err != nil {
+		return "", false
+	}
+	for _, prefix := range []string{userPrefix, constants.NodeAgentUserNamePrefix} {
+		if node, ok := strings.CutPrefix(csr.Subject.CommonName, prefix); ok {
+			return node, true
+		}
+	}
+	return "", false
 }
 
 func nodeName(name string) bool { return len(validation.NameIsDNSSubdomain(name, false)) == 0 }

@@ -44,6 +44,8 @@ func New(kubeconfig []byte) (*Client, error) {
 	}
 	config.Timeout = requestTimeout
 	config.QPS, config.Burst = -1, -1 // the API server's own fairness decides
+	// We know which old kinds we write for clients that read them: the API server would say so with every request.
+	config.WarningHandlerWithContext = rest.NoWarnings{}
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("make client for %s: %w", config.Host, err)

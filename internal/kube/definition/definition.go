@@ -4,8 +4,11 @@ package definition
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +28,8 @@ type Definition struct {
 	Manifests manifest.Set
 	// Images are those of the bundle that the cluster was made with.
 	Images image.Vector
+	// Renew is the time of AskRenewal, zero when nobody asked. Save leaves it as it is.
+	Renew time.Time
 }
 
 // Data keys of the Secret.
@@ -61,6 +66,23 @@ func Load(ctx context.Context, api client.Reader) (Definition, error) {
 	return out, nil
 }
 
+// AnnotationRendered on the Secret of a pool's configuration has the Checksum of the definition that it was rendered from.
+const AnnotationRendered = "gardenadm.dev/definition"
+
+// Checksum is the SHA-256 of what is defined, in hex; equal definitions have equal ones.
+func (d Definition) Checksum() (string, error) {
+	object, err := d.object()
+	if err != nil {
+		return "", fmt.Errorf("encode definition of the cluster: %w", err)
+	}
+	sum := sha256.New()
+	for _, key := range []string{keyUID, keyManifests, keyImages} {
+		fmt.Fprintf(sum, "%d:", len(object.Data[key]))
+		sum.Write(object.Data[key])
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
 // Cluster makes the cluster that is defined.
 func (d Definition) Cluster() (*cluster.Cluster, error) { return cluster.New(d.Manifests, d.UID) }
 
@@ -83,6 +105,7 @@ func (d Definition) object() (*corev1.Secret, error) {
 
 func fromObject(object *corev1.Secret) (Definition, error) {
 	out := Definition{UID: string(object.Data[keyUID])}
+	out.Renew, _ = time.Parse(time.RFC3339, object.Annotations[annotationRenew]) // what cannot be read asks for nothing
 	if out.UID == "" {
 		return Definition{}, fmt.Errorf("%s is missing", keyUID)
 	}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
@@ -49,12 +48,25 @@ func ParsePin(text string) (Pin, error) {
 	return Pin(raw), nil
 }
 
-// JoinCommand is the line that a person pastes on a machine; with five IPv4 addresses it has less than 200 characters.
+// MaxJoinCommand is the length of a line that terminals and chats leave in one piece.
+const MaxJoinCommand = 200
+
+// JoinCommand is the line that a person pastes on a machine. It names the pool that the token is bound to, and as many of the addresses
+// as there is room for in MaxJoinCommand, at least one: a joining machine learns the others from the cluster.
 func JoinCommand(addresses []netip.Addr, t Token, pin Pin) string {
-	list := slices.Clone(addresses)
-	words := make([]string, 0, len(list))
-	for _, address := range list {
+	var words []string
+	for _, address := range addresses {
 		words = append(words, address.String())
 	}
-	return fmt.Sprintf("gardenadm join %s --token %s --ca-pin %s", strings.Join(words, ","), t.Text(), pin)
+	rest := fmt.Sprintf(" --token %s --ca-pin %s", t.Text(), pin)
+	if t.Binding.Pool != "" {
+		rest += " -w " + t.Binding.Pool
+	}
+	for {
+		line := "gardenadm join " + strings.Join(words, ",") + rest
+		if len(line) <= MaxJoinCommand || len(words) <= 1 {
+			return line
+		}
+		words = words[:len(words)-1]
+	}
 }

@@ -29,6 +29,9 @@ func (s Store) Create(ctx context.Context, t Token) error {
 	if err != nil {
 		return fmt.Errorf("create %s: %w", t, err)
 	}
+	if t.Binding.Renewal { // nobody joins with it
+		return nil
+	}
 	return s.remember(ctx, t)
 }
 

@@ -37,6 +37,7 @@ const (
 	annotationNode      = "token.gardenadm.dev/node"
 	annotationPool      = "token.gardenadm.dev/pool"
 	annotationSingleUse = "token.gardenadm.dev/single-use"
+	annotationRenewal   = "token.gardenadm.dev/renewal"
 	annotationUsedBy    = "token.gardenadm.dev/used-by"
 	annotationUsedAt    = "token.gardenadm.dev/used-at"
 )
@@ -61,6 +62,8 @@ type Binding struct {
 	Node, Pool string
 	// SingleUse: the first node that joins with the token is the only one.
 	SingleUse bool
+	// Renewal: the token is for the node, which is there and proved who it is, to replace certificates that have expired.
+	Renewal bool
 }
 
 // Open says that a request with the token may be approved without a look at who makes it.
@@ -113,8 +116,10 @@ func (t Token) object() *corev1.Secret {
 			bootstrapapi.BootstrapTokenDescriptionKey:      []byte(t.Description),
 			bootstrapapi.BootstrapTokenExpirationKey:       []byte(t.Expires.UTC().Format(time.RFC3339)),
 			bootstrapapi.BootstrapTokenUsageAuthentication: []byte("true"),
-			bootstrapapi.BootstrapTokenUsageSigningKey:     []byte("true"),
 		},
+	}
+	if !t.Binding.Renewal { // whoever renews knows whom to trust
+		out.Data[bootstrapapi.BootstrapTokenUsageSigningKey] = []byte("true")
 	}
 	if t.Binding.Open() {
 		out.Data[bootstrapapi.BootstrapTokenExtraGroupsKey] = []byte(GroupOpen)
@@ -124,8 +129,10 @@ func (t Token) object() *corev1.Secret {
 			out.Annotations[key] = value
 		}
 	}
-	if t.Binding.SingleUse {
-		out.Annotations[annotationSingleUse] = "true"
+	for key, is := range map[string]bool{annotationSingleUse: t.Binding.SingleUse, annotationRenewal: t.Binding.Renewal} {
+		if is {
+			out.Annotations[key] = "true"
+		}
 	}
 	if !t.UsedAt.IsZero() {
 		out.Annotations[annotationUsedAt] = t.UsedAt.UTC().Format(time.RFC3339)
@@ -142,6 +149,7 @@ func fromObject(object *corev1.Secret) Token {
 		Binding: Binding{
 			Node: object.Annotations[annotationNode], Pool: object.Annotations[annotationPool],
 			SingleUse: object.Annotations[annotationSingleUse] == "true",
+			Renewal:   object.Annotations[annotationRenewal] == "true",
 		},
 	}
 	// No or an unreadable expiration is Kubernetes' "never" and "expired at once": the zero time shows both as they are not ours.

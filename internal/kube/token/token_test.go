@@ -155,6 +155,15 @@ func TestJoinCommand(t *testing.T) {
 	if len(line) > 200 {
 		t.Errorf("%d characters: %s", len(line), line)
 	}
+	if !strings.Contains(line, addresses[4].String()) {
+		t.Errorf("the last address is not in %s", line)
+	}
+	bound := parse(t, "abcdef.0123456789abcdef")
+	bound.Binding.Pool = "a-pool-of-15-ch"
+	if line := token.JoinCommand(append(addresses, addresses...), bound, a.pin()); len(line) > 200 || !strings.HasSuffix(line, " -w a-pool-of-15-ch") ||
+		!strings.HasPrefix(line, "gardenadm join "+addresses[0].String()+",") {
+		t.Errorf("with a pool and ten addresses: %s", line)
+	}
 	words := strings.Fields(line)
 	pin, err := token.ParsePin(words[len(words)-1])
 	if err != nil || pin != a.pin() {

@@ -162,8 +162,23 @@ func (t Trust) verify(info *corev1.ConfigMap, at time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, fault.New(fault.NotForJoining, "read cluster-info: %w", err)
 	}
-	if !slices.ContainsFunc(pins, func(pin Pin) bool { return slices.Contains(t.Pins, pin) }) {
+	if !t.Pinned(authority) {
 		return nil, fault.New(fault.WrongPin, "verify cluster-info: the cluster's authority has the pin %s, wanted was %s", pins[0], words(t.Pins))
+	}
+	return authority, nil
+}
+
+// Pinned says that one of the authorities of a PEM bundle is pinned.
+func (t Trust) Pinned(bundle []byte) bool {
+	pins, err := PinOf(bundle)
+	return err == nil && slices.ContainsFunc(pins, func(pin Pin) bool { return slices.Contains(t.Pins, pin) })
+}
+
+// Authority returns the PEM bundle that cluster-info names.
+func Authority(info *corev1.ConfigMap) ([]byte, error) {
+	authority, err := authorityOf(info.Data[bootstrapapi.KubeConfigKey])
+	if err != nil {
+		return nil, fmt.Errorf("read cluster-info: %w", err)
 	}
 	return authority, nil
 }

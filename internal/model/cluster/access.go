@@ -30,6 +30,8 @@ type Access struct {
 	Proxy Proxy
 	// CABundle are PEM certificates of authorities that are trusted for all registries and the proxy; empty for none.
 	CABundle string
+	// Strict: a registry that is not among Registries is never asked, but for UpstreamDefault. Only the cluster's own mirrors are.
+	Strict bool
 	// Registries are sorted by upstream, and each upstream is there once.
 	Registries []Registry
 }
@@ -115,6 +117,7 @@ func withoutPassword(text string) string {
 
 // readAccess fills in Access from the manifests, and returns what is wrong with them.
 func (c *Cluster) readAccess() manifest.Problems {
+	c.Access.Strict = true
 	shoot := accessReader{cluster: c}
 	for i, extension := range c.Shoot.Spec.Extensions {
 		shoot.extension(field.NewPath("spec", "extensions").Index(i), extension)

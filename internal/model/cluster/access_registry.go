@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	configv1alpha1 "github.com/gardenadm/gardenadm/api/config/v1alpha1"
 )
@@ -24,6 +25,8 @@ const (
 // registryAccess reads our own kind; path is nil for a document.
 func (r *accessReader) registryAccess(path *field.Path, config configv1alpha1.RegistryAccess) {
 	r.proxy(path, config)
+	// Who gives a proxy wants registries to be reached.
+	r.cluster.Access.Strict = ptr.Deref(config.Strict, config.HTTPProxy == "" && config.HTTPSProxy == "")
 	r.cluster.Access.CABundle = r.bundle(path, config.CABundle, config.CABundleSecretRef)
 	for i, one := range config.Registries {
 		r.registry(path.Child("registries").Index(i), one)
@@ -45,7 +48,7 @@ func (r *accessReader) registry(path *field.Path, config configv1alpha1.Registry
 		r.fail(path.Child("upstream"), "%s is no registry that has a server, certificates or credentials of its own", UpstreamDefault)
 	case aboutServer:
 		registry.Server = r.server(path, config)
-	case len(config.Mirrors) == 0:
+	case len(config.Mirrors) == 0 && (!r.cluster.Access.Strict || config.Upstream == UpstreamDefault): // else it says that the registry is asked
 		r.fail(path, "says nothing about the registry: give mirrors, a server, certificates or credentials")
 	}
 	r.add(path, registry)

@@ -91,7 +91,7 @@ func readAccess(t *testing.T, set manifest.Set) (*Cluster, manifest.Problems) {
 
 func TestNoAccess(t *testing.T) {
 	c, problems := readAccess(t, withSecrets())
-	if len(problems) > 0 || !cmp.Equal(c.Access, Access{}) || c.CABundle(c.ControlPlane) != "" {
+	if len(problems) > 0 || !cmp.Equal(c.Access, Access{Strict: true}) || c.CABundle(c.ControlPlane) != "" {
 		t.Errorf("something out of nothing: %v %+v", problems, c.Access)
 	}
 }
@@ -189,6 +189,27 @@ mirrors:
 	}
 	if whole, err := New(set, "uid"); err != nil || len(whole.Access.Registries) != 2 || !slices.Contains(whole.Warnings, c.accessWarnings()[0]) {
 		t.Errorf("the Shoot as a whole is refused, or nobody is warned: %v", err)
+	}
+}
+
+func TestStrict(t *testing.T) {
+	for name, test := range map[string]struct {
+		config string
+		want   bool
+	}{
+		"nothing said":         {"", true},
+		"a mirror":             {"registries: [{upstream: docker.io, mirrors: [{url: https://mirror.example}]}]", true},
+		"a registry":           {"registries: [{upstream: docker.io}]", true},
+		"allowed":              {"strict: false", false},
+		"a proxy":              {"httpsProxy: https://proxy.example", false},
+		"a proxy for a mirror": {"httpProxy: http://proxy.example\nstrict: true", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, problems := readAccess(t, withDocument(t, test.config))
+			if len(problems) > 0 || c.Access.Strict != test.want {
+				t.Errorf("strict is %v, %v", c.Access.Strict, problems)
+			}
+		})
 	}
 }
 

@@ -4,11 +4,14 @@ package cluster
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 
+	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
 )
 
@@ -44,19 +47,6 @@ type Cluster struct {
 	Pools []Pool
 	// Access is how the nodes reach registries.
 	Access Access
-	// Standalone holds what differs as long as a node must be complete by itself.
-	Standalone Standalone
-}
-
-// Standalone holds the three values that make one node complete by itself, until nodes can join:
-// with an endpoint proxy on every node and a gardenlet they all change.
-type Standalone struct {
-	// NodeAPIServer is the host:port in the kubeconfigs on a node: its own API server.
-	NodeAPIServer string
-	// EndpointReconciler is kube-apiserver's --endpoint-reconciler-type.
-	EndpointReconciler string
-	// CriticalComponentsTaint: kubelet registers node.gardener.cloud/critical-components-not-ready.
-	CriticalComponentsTaint bool
 }
 
 // Node holds the only per-machine facts that a renderer sees.
@@ -103,7 +93,9 @@ func (c *Cluster) ServiceNames(name, namespace string) []string {
 // ManagesMachines says that the cluster's machines are made by machine controllers, with credentials for the infrastructure; otherwise
 // people bring them.
 func (c *Cluster) ManagesMachines() bool {
-	return c.Shoot.Spec.CredentialsBindingName != nil || c.Shoot.Spec.SecretBindingName != nil
+	//lint:ignore SA1019 whoever still uses it has credentials
+	old := c.Shoot.Spec.SecretBindingName
+	return c.Shoot.Spec.CredentialsBindingName != nil || old != nil
 }
 
 // SharedControlPlane says that control plane nodes carry workload.
@@ -113,8 +105,15 @@ func (c *Cluster) SharedControlPlane() bool { return c.Shoot.Annotations[Annotat
 // so that members of an earlier life can never talk to it.
 func (c *Cluster) EtcdToken() string { return fmt.Sprintf("%s.%d", c.UID, c.Generation) }
 
-// NodeServer is the URL of the API server in the kubeconfigs on a node.
-func (c *Cluster) NodeServer() string { return "https://" + c.Standalone.NodeAPIServer }
+// NodeServer is the URL of the API server in the kubeconfigs on a node: its endpoint proxy.
+func (c *Cluster) NodeServer() string {
+	return "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(layout.PortProxy))
+}
+
+// PodAPIServer is the address at which each node's endpoint proxy serves pods; the Service default/kubernetes leads to it, and every
+// node has it on its loopback link. 240.0.0.0/8 is nobody's network: reserved since 1989, and Linux routes it as any other, while
+// Kubernetes accepts no endpoints in 127.0.0.0/8 and 169.254.0.0/16.
+func PodAPIServer() netip.Addr { return netip.AddrFrom4([4]byte{240, 0, 74, 43}) }
 
 // TLSServerName is what the kubeconfigs on a node expect in the API server's certificate,
 // so that addresses may come and go without new certificates.

@@ -55,7 +55,7 @@ func generalFields() []FieldSection {
 		)},
 		{Title: "Extensions", Fields: below("spec",
 			effect("extensions[].type", "registry-access and registry-mirror say how containerd reaches registries; others are refused: "+noExtension),
-			effect("extensions[].providerConfig", "a RegistryAccess (config.gardenadm.dev) or MirrorConfig (mirror.extensions.gardener.cloud)"),
+			effect("extensions[].providerConfig", "a RegistryAccess (config.gardenadm.dev) or MirrorConfig (mirror.extensions.gardener.cloud); the control plane nodes are asked for images first, and without a proxy or strict: false no registry that has no entry"),
 			effect("extensions[].disabled", "true: nothing comes of it, whatever the type"),
 			effect("resources[].name", "a name for an object, for the extensions' providerConfig"),
 			effect("resources[].resourceRef", "a Secret or ConfigMap among the manifests"),

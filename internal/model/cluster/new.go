@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"net/netip"
-	"strconv"
 
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 	"k8s.io/apimachinery/pkg/types"
@@ -55,10 +54,6 @@ func draft(set manifest.Set, uid string) *Cluster {
 	out := &Cluster{
 		UID: string(shoot.Status.UID), Generation: 1,
 		Shoot: shoot, CloudProfile: profile, Project: project, Manifests: set,
-		Standalone: Standalone{
-			NodeAPIServer:      "127.0.0.1:" + strconv.Itoa(APIServerPort),
-			EndpointReconciler: "lease",
-		},
 	}
 	networking := shoot.Spec.Networking
 	out.Pods, out.Services, out.Nodes = networks(networking.Pods), networks(networking.Services), networks(networking.Nodes)

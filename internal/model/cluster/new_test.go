@@ -43,7 +43,7 @@ func TestNewFromBuiltin(t *testing.T) {
 		"10.89.0.0/24":                  cluster.Join(c.Nodes),
 		"api." + manifest.BuiltinDomain: c.APIDomain(),
 		"control-plane":                 c.ControlPlane.Name,
-		"https://127.0.0.1:6443":        c.NodeServer(),
+		"https://127.0.0.1:7443":        c.NodeServer(),
 	} {
 		if got != name {
 			t.Errorf("got %q, want %q", got, name)
@@ -161,7 +161,7 @@ func TestZoneOfAMachine(t *testing.T) {
 
 // TestPoolsOwnKubelet: a pool's settings replace the cluster's whole.
 func TestPoolsOwnKubelet(t *testing.T) {
-	set := manifest.Builtin(manifest.DefaultNodes())
+	set := onePool()
 	set.Shoot.Spec.Kubernetes.Kubelet.FailSwapOn = ptr.To(false)
 	set.Shoot.Spec.Provider.Workers[0].Kubernetes = &gardencore.WorkerKubernetes{Version: ptr.To(manifest.KubernetesVersion)}
 	other := *set.Shoot.Spec.Provider.Workers[0].DeepCopy()

@@ -32,6 +32,13 @@ type rule struct {
 
 type change func(*manifest.Set)
 
+// onePool is the built-in set without its pool of workers.
+func onePool() manifest.Set {
+	set := manifest.Builtin(manifest.DefaultNodes())
+	set.Shoot.Spec.Provider.Workers = set.Shoot.Spec.Provider.Workers[:1]
+	return set
+}
+
 // TestRules: every rule passes what it should, and refuses the rest with one problem that names object, path and code.
 // The names begin with the number in contract shoot-api §3, or with "own".
 func TestRules(t *testing.T) {
@@ -64,7 +71,7 @@ func TestRules(t *testing.T) {
 // problemsOf are those of a changed built-in set. The fault that holds them has their code, when they share one.
 func problemsOf(t *testing.T, unheeded string, change change) manifest.Problems {
 	t.Helper()
-	set := manifest.Builtin(manifest.DefaultNodes())
+	set := onePool()
 	change(&set)
 	_, err := cluster.New(set, "uid")
 	if err == nil {

@@ -42,15 +42,17 @@ const (
 
 // Paths on a node.
 const (
-	DirBin        = "/opt/bin"
-	DirCNIBin     = "/opt/cni/bin"
-	DirCNIConf    = "/etc/cni/net.d"
-	DirState      = "/var/lib/gardenadm"
-	DirSecrets    = DirState + "/secrets"
-	DirAgent      = "/var/lib/gardener-node-agent"
-	DirManifests  = "/etc/kubernetes/manifests"
-	DirStaticPods = "/var/lib/static-pods"
-	DirEtcd       = "/var/lib/etcd-main"
+	DirBin     = "/opt/bin"
+	DirCNIBin  = "/opt/cni/bin"
+	DirCNIConf = "/etc/cni/net.d"
+	DirState   = "/var/lib/gardenadm"
+	DirSecrets = DirState + "/secrets"
+	// DirAuthorities has the cluster's authorities with their keys, on control plane nodes.
+	DirAuthorities = DirState + "/authorities"
+	DirAgent       = "/var/lib/gardener-node-agent"
+	DirManifests   = "/etc/kubernetes/manifests"
+	DirStaticPods  = "/var/lib/static-pods"
+	DirEtcd        = "/var/lib/etcd-main"
 	// DirEtcdData is etcd's --data-dir; the name is etcd-druid's (contract control-plane §3).
 	DirEtcdData      = DirEtcd + "/data/new.etcd"
 	DirKubelet       = "/var/lib/kubelet"
@@ -70,6 +72,7 @@ const (
 	FileJournal          = DirState + "/journal.jsonl"
 	FileNode             = DirState + "/node.json"
 	FileLock             = "/run/gardenadm.lock"
+	FileLeft             = DirState + "/left-cluster.json" // while reset works: how the cluster was left
 	FileKubeletBinary    = DirBin + "/kubelet"
 	FileKubeletConfig    = DirKubelet + "/config/kubelet"
 	FileKubeletCA        = DirKubelet + "/ca.crt"

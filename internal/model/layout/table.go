@@ -11,7 +11,7 @@ const (
 	KindFile      = "file"
 )
 
-// Row is one line of the table. Owner is who listens on a port, or the user, group and mode of a path.
+// Row is one line of the table. Owner is who listens on a port, its program first, or the user, group and mode of a path.
 type Row struct{ Kind, Item, Owner, Purpose string }
 
 // Table lists every port, user, unit, directory and singular file that gardenadm puts on a node.
@@ -34,9 +34,9 @@ func ports() []Row {
 		port(PortEtcdMetrics, "tcp", "etcd, on 127.0.0.1", "health and metrics"),
 		port(PortAPIServer, "tcp", "kube-apiserver, on all addresses", "the Kubernetes API"),
 		port(PortVXLAN, "udp", "kernel (flannel.1), on all addresses", "pod traffic between nodes"),
-		port(PortProxy, "tcp", "endpoint proxy, on 127.0.0.1 and an address of lo", "the Kubernetes API, for the node and its pods"),
-		port(PortMirror, "tcp", "image mirror, on the node's address", "on control plane nodes: images for other nodes"),
-		port(PortGardenlet, "tcp", "gardenlet, on the node's address", "on control plane nodes: API servers' addresses, expired certificates, checks of joining machines"),
+		port(PortProxy, "tcp", "gardenadm (endpoint proxy), on 127.0.0.1 and 240.0.74.43", "the Kubernetes API, for the node and its pods"),
+		port(PortMirror, "tcp", "gardenadm (image mirror), on the node's address", "on control plane nodes: images for other nodes"),
+		port(PortGardenlet, "tcp", "gardenadm (gardenlet), on the node's address", "on control plane nodes: API servers' addresses, expired certificates, checks of joining machines"),
 		port(PortKubeletHealthz, "tcp", "kubelet, on 127.0.0.1", "health"),
 		port(PortKubeProxyMetrics, "tcp", "kube-proxy, on 127.0.0.1", "metrics"),
 		port(PortKubelet, "tcp", "kubelet, on all addresses", "logs, exec and metrics for the API server"),
@@ -56,7 +56,7 @@ func users() []Row {
 
 func units() []Row {
 	return []Row{
-		{KindUnit, UnitNetwork, "root", "route for the service networks over the node's link, once per boot"},
+		{KindUnit, UnitNetwork, "root", "the address of the endpoint proxy for pods, and the route for the service networks, once per boot"},
 		{KindUnit, UnitContainerd, "root", "container runtime"},
 		{KindUnit, UnitKubelet, "root", "starts the control plane and all pods"},
 		{KindUnit, UnitGardenlet, "root without capabilities", "on control plane nodes: decides on certificates of nodes, publishes their configuration; one of them leads"},
@@ -82,6 +82,7 @@ func directories() []Row {
 		{KindDirectory, DirContainerd, "root 0711", "images and containers"},
 		{KindDirectory, DirEtcd, "root 0700; data " + etcd + " 0700", "etcd's data in " + DirEtcdData},
 		{KindDirectory, DirState, "root 0700", "identity, journal, and secrets until the API has them"},
+		{KindDirectory, DirAuthorities, "root 0755, files 0600", "on control plane nodes: the cluster's authorities with their keys, for certificates that end while the machine is off"},
 		{KindDirectory, DirBundle, "root 0700", "the unpacked bundle, until init is over"},
 		{KindDirectory, DirAgent, "root 0755", "what the node agent last applied, its configuration and certificate"},
 		{KindDirectory, DirKubelet, "root 0700", "kubelet's state and pods' volumes"},

@@ -63,23 +63,32 @@ func builtinShoot(nodes netip.Prefix) *gardencore.Shoot {
 				TimeWindow: &gardencore.MaintenanceTimeWindow{Begin: "220000+0000", End: "230000+0000"},
 				AutoUpdate: &gardencore.MaintenanceAutoUpdate{KubernetesVersion: false, MachineImageVersion: ptr.To(false)},
 			},
-			Provider: gardencore.Provider{Type: ProviderNone, Workers: []gardencore.Worker{builtinPool()}},
+			Provider: gardencore.Provider{Type: ProviderNone, Workers: []gardencore.Worker{builtinControlPlane(), builtinWorkers()}},
 		},
 	}
 }
 
-func builtinPool() gardencore.Worker {
-	one := intstr.FromInt32(1)
-	zero := intstr.FromInt32(0)
+func builtinControlPlane() gardencore.Worker {
+	out := builtinPool("control-plane")
+	out.Minimum, out.Maximum = 1, 1
+	out.ControlPlane = &gardencore.WorkerControlPlane{}
+	return out
+}
+
+// builtinWorkers is the pool of machines that join; there may be none.
+func builtinWorkers() gardencore.Worker {
+	out := builtinPool("worker")
+	out.Maximum = 100
+	return out
+}
+
+func builtinPool(name string) gardencore.Worker {
 	return gardencore.Worker{
-		Name:             "control-plane",
+		Name:             name,
 		Machine:          gardencore.Machine{Type: machineType, Image: &gardencore.ShootMachineImage{Name: machineImage}},
-		Minimum:          1,
-		Maximum:          1,
-		MaxSurge:         &one,
-		MaxUnavailable:   &zero,
+		MaxSurge:         ptr.To(intstr.FromInt32(1)),
+		MaxUnavailable:   ptr.To(intstr.FromInt32(0)),
 		SystemComponents: &gardencore.WorkerSystemComponents{Allow: true},
-		ControlPlane:     &gardencore.WorkerControlPlane{},
 	}
 }
 

@@ -162,7 +162,7 @@ func (d *differ) runUnits() {
 			}
 		case d.restart[unit.Name]:
 			d.add(Step{Verb: Restart, Target: unit.Name, Reason: "changed"})
-		case !up(state) && !rests(unit, state):
+		case unit.Down(state):
 			d.add(Step{Verb: StartUp, Target: unit.Name, Reason: state.Active})
 		}
 	}

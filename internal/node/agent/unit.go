@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
+
+	"github.com/gardenadm/gardenadm/internal/node/host"
 )
 
 const (
@@ -154,3 +156,8 @@ func checkName(name string) error {
 
 func unitPath(unit string) string  { return path.Join(dirUnits, unit) }
 func dropInDir(unit string) string { return path.Join(dirUnits, unit+".d") }
+
+// Down says that the unit should be up and is not; a oneshot that is done, and what a timer starts, may be inactive.
+func (u Unit) Down(state host.UnitState) bool {
+	return u.wantsUp() && !up(state) && !rests(u, state)
+}

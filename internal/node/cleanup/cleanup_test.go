@@ -27,7 +27,7 @@ func TestGivesTheMachineBack(t *testing.T) {
 		"stop " + layout.UnitKubelet, "remove sandbox pod1", "remove cgroup /kubepods.slice", "stop " + layout.UnitContainerd,
 		"unmount /var/lib/kubelet/", "delete link cni0", "delete table ip kube-proxy", "set net/ipv4/ip_forward 0",
 		"remove /etc/systemd/system/" + layout.UnitKubelet, "reload", "remove " + layout.FileKubeletBinary, "remove " + layout.DirEtcd,
-		"restart " + layout.UnitJournald, "remove " + layout.DirAgent, "remove " + layout.FileGardenadm, "write " + record.FileAside, "remove " + record.FileKept,
+		"restart " + layout.UnitJournald, "remove " + layout.DirAgent + "\n", "remove " + layout.FileGardenadm, "write " + record.FileAside, "remove " + record.FileKept,
 	}
 	for i := range order[1:] {
 		if a, b := first(log, order[i]), first(log, order[i+1]); a < 0 || b < 0 || a > b {

@@ -172,7 +172,7 @@ func (c *Cleanup) emptyState(ctx context.Context) error {
 	errs := []error{err}
 	for _, name := range names {
 		file := path.Join(layout.DirState, name)
-		if !slices.Contains([]string{record.FileKept, layout.FileShootUID, fileMemory}, file) {
+		if !slices.Contains([]string{record.FileKept, layout.FileShootUID, layout.FileLeft, fileMemory}, file) {
 			errs = append(errs, c.Files.Remove(ctx, file))
 		}
 	}

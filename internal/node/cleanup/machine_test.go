@@ -179,7 +179,7 @@ func (m machine) wantNothingLeft() {
 	}
 }
 
-// first returns the index of the first change that begins so, -1 when there is none.
+// first returns the index of the first change whose line begins so, -1 when there is none.
 func first(log []string, begin string) int {
-	return slices.IndexFunc(log, func(line string) bool { return strings.HasPrefix(line, begin) })
+	return slices.IndexFunc(log, func(line string) bool { return strings.HasPrefix(line+"\n", begin) })
 }

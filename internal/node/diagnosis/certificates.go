@@ -19,8 +19,8 @@ const depth = 3
 // Certificates returns the certificates of the node's programs, the one that ends first at the beginning. Keys are not looked at.
 func Certificates(ctx context.Context, h *host.Host) []Certificate {
 	var out []Certificate
-	for _, dir := range certificateDirs() {
-		out = append(out, certificatesBelow(ctx, h, dir, depth)...)
+	for _, place := range certificatePlaces() {
+		out = append(out, certificatesBelow(ctx, h, place, depth)...)
 	}
 	slices.SortStableFunc(out, func(a, b Certificate) int { return a.Expires.Compare(b.Expires) })
 	return out
@@ -40,7 +40,7 @@ func certificatesBelow(ctx context.Context, h *host.Host, name string, depth int
 		return nil // the current one is a link to one of these
 	}
 	switch path.Ext(name) {
-	case ".crt", ".pem", "", ".conf":
+	case ".crt", ".pem", "", ".conf", ".kubeconfig":
 	default:
 		return nil
 	}
@@ -68,7 +68,7 @@ func certificatesIn(name string, raw []byte) []Certificate {
 			continue
 		}
 		if parsed, err := x509.ParseCertificate(block.Bytes); err == nil {
-			out = append(out, Certificate{Path: name, Subject: parsed.Subject.CommonName, Expires: parsed.NotAfter})
+			out = append(out, Certificate{Path: name, Subject: parsed.Subject.CommonName, Begins: parsed.NotBefore, Expires: parsed.NotAfter, Authority: parsed.IsCA})
 		}
 	}
 }

@@ -18,9 +18,9 @@ type Scope string
 const (
 	// Runtime is containerd alone, before there is a kubelet.
 	Runtime Scope = "container runtime"
-	// Control is containerd, kubelet and the static pods: what an API server needs to answer.
+	// Control is containerd, kubelet, the endpoint proxy and the static pods: what an API server needs to answer.
 	Control Scope = "control plane"
-	// All looks at the other pods of the system too: what a node needs to be Ready.
+	// All looks at gardenadm's other units and the other pods of the system too: what a node needs to be Ready and kept.
 	All Scope = "all"
 )
 
@@ -48,10 +48,12 @@ func examine(ctx context.Context, h *host.Host, scope Scope, now time.Time) []su
 	if s, bad := x.unit(ctx, x.kubelet); bad {
 		return []suspect{s}
 	}
-	all := x.staticPods(ctx)
+	all, others := x.ownUnits(ctx, scope)
+	all = append(all, x.staticPods(ctx)...)
 	if scope == All {
 		all = append(all, x.workloads(ctx)...)
 	}
+	all = append(all, others...)
 	slices.SortStableFunc(all, func(a, b suspect) int { return weight(scope, a) - weight(scope, b) })
 	return all
 }
@@ -69,5 +71,5 @@ func weight(scope Scope, s suspect) int {
 
 // awaited says whether a component is waited for itself. As long as the API server does not answer, whatever asks it ends again and again.
 func awaited(scope Scope, component string) bool {
-	return scope == All || slices.Contains([]string{containerd, kubelet, etcd, apiServer}, component)
+	return scope == All || slices.Contains([]string{containerd, kubelet, apiProxy, etcd, apiServer}, component)
 }

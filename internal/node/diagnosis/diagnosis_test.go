@@ -1,6 +1,7 @@
 package diagnosis_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -28,7 +29,9 @@ func running() host.UnitState {
 func newMachine(t *testing.T) machine {
 	t.Helper()
 	m := machine{t, hosttest.New(), map[string]host.Pod{}}
-	for _, unit := range []string{layout.UnitContainerd, layout.UnitKubelet} {
+	for _, unit := range []string{
+		layout.UnitContainerd, layout.UnitKubelet, layout.UnitProxySocket, layout.UnitProxy, layout.UnitNodeAgent, layout.UnitMirror, layout.UnitGardenlet,
+	} {
 		m.fake.SetUnit(unit, running(), host.UnitRun{Since: time.Now().Add(-time.Hour)})
 	}
 	for _, name := range []string{"etcd-main", "kube-apiserver", "kube-scheduler"} {
@@ -157,6 +160,92 @@ func TestUnits(t *testing.T) {
 				host.JournalLine{Time: time.Now().Add(-time.Second), Text: c.line})
 			m.expect(c.want, c.line)
 		})
+	}
+}
+
+func TestOwnUnits(t *testing.T) {
+	crash := host.UnitState{Load: "loaded", Active: "activating", Sub: "auto-restart"}
+	stopped := host.UnitState{Load: "loaded", Active: "inactive", Sub: "dead"}
+	for name, c := range map[string]struct {
+		units map[string]host.UnitState
+		line  string
+		want  fault.Code // "" for nothing
+		// control: it is also what an API server is waited for in vain because of.
+		control bool
+	}{
+		"proxy stopped":        {map[string]host.UnitState{layout.UnitProxy: stopped, layout.UnitProxySocket: stopped}, "", fault.ProxyDown, true},
+		"proxy not needed yet": {map[string]host.UnitState{layout.UnitProxy: stopped}, "", "", false},
+		"proxy crashes":        {map[string]host.UnitState{layout.UnitProxy: crash}, "boom", fault.ProxyDown, true},
+		"proxy's port":         {map[string]host.UnitState{layout.UnitProxy: crash}, "listen tcp 127.0.0.1:7443: bind: address already in use", fault.PortInUse, true},
+		"agent crashes":        {map[string]host.UnitState{layout.UnitNodeAgent: crash}, "boom", fault.NodeAgentDown, false},
+		"mirror stopped":       {map[string]host.UnitState{layout.UnitMirror: stopped}, "", fault.MirrorDown, false},
+		"gardenlet crashes":    {map[string]host.UnitState{layout.UnitGardenlet: crash}, "panic: boom", fault.GardenletDown, false},
+		"the proxy is first":   {map[string]host.UnitState{layout.UnitGardenlet: stopped, layout.UnitProxy: crash}, "", fault.ProxyDown, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			for unit, state := range c.units {
+				m.fake.SetUnit(unit, state, host.UnitRun{Since: time.Now(), Result: "exit-code", ExitCode: 1, Restarts: 2},
+					host.JournalLine{Time: time.Now().Add(-time.Second), Text: c.line})
+			}
+			for scope, look := range map[string]func(context.Context, *host.Host) *fault.Error{"node": diagnosis.Workloads, "control plane": diagnosis.ControlPlane} {
+				want := c.want
+				if scope == "control plane" && !c.control {
+					want = ""
+				}
+				found := look(t.Context(), m.fake.Host())
+				if found == nil && want != "" || found != nil && found.Code != want {
+					t.Errorf("%s: got %v, want %q", scope, found, want)
+				}
+			}
+		})
+	}
+}
+
+// An agent that took a new configuration has just been started again: that is no failure until it happens again and again.
+func TestRestartedAgentIsGivenTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.fake.SetUnit(layout.UnitNodeAgent, running(), host.UnitRun{Since: time.Now(), Restarts: 1})
+		watch := diagnosis.Watch{Scope: diagnosis.All}
+		if found, definite := watch.Look(t.Context(), m.fake.Host()); found == nil || definite {
+			t.Errorf("at once: %v, definite: %v", found, definite)
+		}
+		time.Sleep(30 * time.Second)
+		if found, _ := watch.Look(t.Context(), m.fake.Host()); found != nil {
+			t.Errorf("later: %v", found)
+		}
+	})
+}
+
+// While a node is being made, its units are laid one after the other.
+func TestMissingUnitsAreToldOfAWholeNode(t *testing.T) {
+	fake := hosttest.New()
+	for _, unit := range []string{layout.UnitContainerd, layout.UnitKubelet} {
+		fake.SetUnit(unit, running(), host.UnitRun{})
+	}
+	if found := diagnosis.ControlPlane(t.Context(), fake.Host()); found != nil {
+		t.Errorf("got %v", found)
+	}
+	if found := diagnosis.Workloads(t.Context(), fake.Host()); found == nil || found.Code != fault.ProxyDown {
+		t.Errorf("got %v, want the missing proxy", found)
+	}
+}
+
+func TestSummaryOfAWorker(t *testing.T) {
+	fake := hosttest.New()
+	for _, unit := range []string{layout.UnitContainerd, layout.UnitKubelet, layout.UnitProxySocket, layout.UnitProxy, layout.UnitNodeAgent} {
+		fake.SetUnit(unit, running(), host.UnitRun{})
+	}
+	for _, unit := range []string{layout.UnitMirror, layout.UnitGardenlet} {
+		fake.SetUnit(unit, host.UnitState{Load: "not-found"}, host.UnitRun{})
+	}
+	summary := diagnosis.Summarize(t.Context(), fake.Host())
+	if !summary.Good() || summary.ControlPlane || len(summary.Units) != 4 {
+		t.Errorf("got %+v", summary)
+	}
+	if found := diagnosis.Workloads(t.Context(), fake.Host()); found != nil {
+		t.Errorf("got %v", found)
 	}
 }
 

@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"context"
+	"path"
 	"strings"
 	"time"
 
@@ -22,24 +23,28 @@ type Part struct {
 
 // Summary is what a host shows of its units and static pods.
 type Summary struct {
-	Units      []Part `json:"units"`
-	StaticPods []Part `json:"staticPods"`
+	ControlPlane bool   `json:"controlPlane"`
+	Units        []Part `json:"units"`
+	StaticPods   []Part `json:"staticPods"`
 }
 
-// Good says that all of it runs.
+// Good says that all of it runs, and a control plane's node has static pods.
 func (s Summary) Good() bool {
 	for _, part := range append(s.Units[:len(s.Units):len(s.Units)], s.StaticPods...) {
 		if !part.Good {
 			return false
 		}
 	}
-	return len(s.StaticPods) > 0
+	return len(s.StaticPods) > 0 || !s.ControlPlane
 }
 
 // Summarize looks at the host; no API is needed, and neither containerd nor kubelet need to run.
 func Summarize(ctx context.Context, h *host.Host) Summary {
 	v := look(ctx, h, time.Now())
-	out := Summary{Units: []Part{v.containerd.part(), v.kubelet.part()}}
+	out := Summary{ControlPlane: v.controlPlane, Units: []Part{v.containerd.part(), v.kubelet.part()}, StaticPods: []Part{}}
+	for _, u := range v.services {
+		out.Units = append(out.Units, u.part())
+	}
 	for _, m := range v.manifests {
 		out.StaticPods = append(out.StaticPods, v.staticPod(m))
 	}
@@ -48,7 +53,9 @@ func Summarize(ctx context.Context, h *host.Host) Summary {
 
 func (u unit) part() Part {
 	state := u.state.Active
-	if u.state.Load == "not-found" {
+	if u.waits {
+		state = "waits for a connection"
+	} else if u.state.Load == "not-found" {
 		state = "not there"
 	} else if u.state.Sub != "" && u.state.Sub != u.state.Active {
 		state += " (" + u.state.Sub + ")"
@@ -82,10 +89,16 @@ func (v view) staticPod(m manifest) Part {
 type Certificate struct {
 	Path    string    `json:"path"`
 	Subject string    `json:"subject"`
+	Begins  time.Time `json:"begins"`
 	Expires time.Time `json:"expires"`
+	// Authority: it signs others.
+	Authority bool `json:"authority,omitempty"`
 }
 
-// certificateDirs are where certificates are that programs of a node use.
-func certificateDirs() []string {
-	return []string{layout.DirStaticPods, layout.DirKubelet + "/pki", "/etc/kubernetes"}
+// certificatePlaces are directories and files with certificates that programs of a node use.
+func certificatePlaces() []string {
+	return []string{
+		layout.DirStaticPods, path.Join(layout.DirKubelet, "pki"), "/etc/kubernetes",
+		path.Dir(layout.FileServingCert), layout.FileGardenletConf, layout.DirAuthorities, layout.DirAgentCredentials, layout.FileClusterCA,
+	}
 }

@@ -35,6 +35,7 @@ type suspect struct {
 func general(component string) fault.Code {
 	code := map[string]fault.Code{
 		containerd: fault.ContainerdDown, kubelet: fault.KubeletDown, etcd: fault.EtcdDown, apiServer: fault.APIServerDown,
+		apiProxy: fault.ProxyDown, nodeAgent: fault.NodeAgentDown, mirror: fault.MirrorDown, gardenlet: fault.GardenletDown,
 	}[component]
 	return cmp.Or(code, fault.ComponentDown)
 }
@@ -62,7 +63,7 @@ func (x examiner) runtime(ctx context.Context) []suspect {
 
 // unit suspects a unit that does not run, or that was started again a moment ago by systemd.
 func (x examiner) unit(ctx context.Context, u unit) (suspect, bool) {
-	if u.runs() && (u.run.Restarts == 0 || x.now.Sub(u.run.Since) > young) {
+	if u.settled(x.now) {
 		return suspect{}, false
 	}
 	begin := u.run.Since.Add(-30 * time.Second) // what it said before it came into this state

@@ -25,7 +25,10 @@ type view struct {
 	now        time.Time
 	containerd unit
 	kubelet    unit
-	pods       []host.Pod
+	// services are gardenadm's own units that the node is to have; their journals are read when they matter.
+	services     []unit
+	controlPlane bool
+	pods         []host.Pod
 	// podsErr says why the container runtime did not tell its pods.
 	podsErr   error
 	manifests []manifest
@@ -37,6 +40,8 @@ type unit struct {
 	state           host.UnitState
 	run             host.UnitRun
 	journal         []host.JournalLine
+	// waits: systemd holds its socket, and starts it when somebody connects.
+	waits bool
 }
 
 // manifest is a static pod as the kubelet is to start it.
@@ -55,6 +60,8 @@ func look(ctx context.Context, h *host.Host, now time.Time) view {
 		kubelet:    lookAtUnit(ctx, h, kubelet, layout.UnitKubelet),
 		manifests:  readManifests(ctx, h),
 	}
+	v.controlPlane = OnControlPlane(ctx, h)
+	v.services = lookAtServices(ctx, h, v.controlPlane)
 	if v.containerd.runs() {
 		v.pods, v.podsErr = h.Observer.Pods(ctx)
 	}
@@ -62,14 +69,24 @@ func look(ctx context.Context, h *host.Host, now time.Time) view {
 }
 
 func lookAtUnit(ctx context.Context, h *host.Host, component, name string) unit {
-	u := unit{component: component, name: name}
-	u.state, _ = h.Units.State(ctx, name)
-	u.run, _ = h.Observer.Unit(ctx, name)
+	u := stateOf(ctx, h, component, name)
 	u.journal, _ = h.Observer.Journal(ctx, name, journalTail)
 	return u
 }
 
-func (u unit) runs() bool { return u.state.Active == "active" }
+func stateOf(ctx context.Context, h *host.Host, component, name string) unit {
+	u := unit{component: component, name: name}
+	u.state, _ = h.Units.State(ctx, name)
+	u.run, _ = h.Observer.Unit(ctx, name)
+	return u
+}
+
+// settled: it runs, and was not started again a moment ago.
+func (u unit) settled(now time.Time) bool {
+	return u.runs() && (u.waits || u.run.Restarts == 0 || now.Sub(u.run.Since) > young)
+}
+
+func (u unit) runs() bool { return u.state.Active == "active" || u.waits }
 
 // since returns what the unit said since a time.
 func (u unit) since(at time.Time) []string {

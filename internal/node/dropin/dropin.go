@@ -3,9 +3,7 @@
 package dropin
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
@@ -25,28 +23,23 @@ const (
 	dropInOOM      = "50-host-oom.conf"
 )
 
-// Identity is what a node knows about itself at boot, before it has an API to ask: the content of layout.FileNode.
-type Identity struct {
-	Name      string       `json:"name"`
-	Addresses []netip.Addr `json:"addresses"`
-}
-
 // Compute returns what this host adds to the OperatingSystemConfig of its pool. It is pure.
 // Files that a host does not need are left out, and the node agent removes them when they are there from before.
 func Compute(facts host.Facts, node cluster.Node) (agent.Local, error) {
-	identity, err := json.MarshalIndent(Identity{Name: node.Name, Addresses: node.Addresses}, "", "  ")
+	identity, err := EncodeNode(node)
 	if err != nil {
-		return agent.Local{}, fmt.Errorf("encode identity of node %s: %w", node.Name, err)
+		return agent.Local{}, err
 	}
 	kubelet := files{fileKubelet: kubeletConfig(facts), fileResolvConf: resolvConf(facts), layout.FileKubeletArgs: kubeletArgs(node)}
 	containerd := files{fileContainerd: containerdConfig(facts)}
-	network := files{layout.FileNode: string(identity) + "\n"}
+	network := files{layout.FileNode: string(identity)}
 
 	return agent.Local{
 		Files: slices.Concat(network.files(), containerd.files(), kubelet.files()),
 		// The OperatingSystemConfig says in which order units are restarted.
 		Units: []extensionsv1alpha1.Unit{
 			{Name: layout.UnitNetwork, FilePaths: network.paths()},
+			{Name: layout.UnitProxy, DropIns: oomDropIns(facts)},
 			{Name: layout.UnitContainerd, FilePaths: containerd.paths(), DropIns: oomDropIns(facts)},
 			{Name: layout.UnitKubelet, FilePaths: kubelet.paths(), DropIns: oomDropIns(facts)},
 		},

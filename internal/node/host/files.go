@@ -18,7 +18,7 @@ import (
 const TempPrefix = ".gardenadm-"
 
 // files is the real file system.
-type files struct{}
+type files struct{ digests *digests }
 
 func (files) Read(ctx context.Context, path string) ([]byte, error) {
 	if err := ready(ctx, path); err != nil {
@@ -192,15 +192,15 @@ func remove(ctx context.Context, path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-func (files) Stat(ctx context.Context, path string) (FileInfo, error) {
-	info, err := stat(ctx, path)
+func (f files) Stat(ctx context.Context, path string) (FileInfo, error) {
+	info, err := f.stat(ctx, path)
 	if err != nil {
 		return FileInfo{}, fmt.Errorf("look at %s: %w", path, cause(err))
 	}
 	return info, nil
 }
 
-func stat(ctx context.Context, path string) (FileInfo, error) {
+func (f files) stat(ctx context.Context, path string) (FileInfo, error) {
 	if err := ready(ctx, path); err != nil {
 		return FileInfo{}, err
 	}
@@ -214,7 +214,7 @@ func stat(ctx context.Context, path string) (FileInfo, error) {
 	}
 	switch {
 	case found.Mode().IsRegular():
-		info.SHA256, err = digestFile(ctx, path)
+		info.SHA256, err = f.digests.of(ctx, path, found)
 	case found.Mode()&fs.ModeSymlink != 0:
 		info.Target, err = os.Readlink(path)
 	}

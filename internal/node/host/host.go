@@ -23,6 +23,7 @@ type Host struct {
 	Observer Observer
 	// Inspector tries and measures; Prober only looks.
 	Inspector Inspector
+	Service   Service
 
 	// The parts below look at and take away what programs leave on a machine.
 	Links     Links
@@ -165,6 +166,8 @@ type Network interface {
 	Routes(ctx context.Context) ([]Route, error)
 	// EnsureRoute makes the route exist exactly so (link scope).
 	EnsureRoute(ctx context.Context, route Route) error
+	// EnsureAddress gives the link the address; one that is there stays as it is.
+	EnsureAddress(ctx context.Context, link string, prefix netip.Prefix) error
 }
 
 // Command is a program to be run to its end; there is no shell.

@@ -193,6 +193,25 @@ func ensureRoute(ctx context.Context, route Route) error {
 	return netlink.RouteReplace(&wanted)
 }
 
+func (network) EnsureAddress(ctx context.Context, link string, prefix netip.Prefix) error {
+	err := ctx.Err()
+	var there netlink.Link
+	if err == nil {
+		there, err = netlink.LinkByName(link)
+	}
+	if err == nil {
+		address := &netlink.Addr{IPNet: toIPNet(prefix)}
+		if there.Attrs().Flags&net.FlagLoopback != 0 {
+			address.Scope = unix.RT_SCOPE_HOST // never the source of what leaves the machine
+		}
+		err = netlink.AddrAdd(there, address)
+	}
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("give %s the address %s: %w", link, prefix, err)
+	}
+	return nil
+}
+
 // mainRoutes are the unicast routes of the main table.
 func mainRoutes(ctx context.Context, family int) ([]netlink.Route, error) {
 	return dump(ctx, func() ([]netlink.Route, error) {

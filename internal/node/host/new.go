@@ -26,7 +26,7 @@ func New(opts ...Option) *Host {
 	units := &units{runner: runner}
 	images := &imageStore{socket: o.containerd}
 	return &Host{
-		Files:     files{},
+		Files:     files{digests: &digests{}},
 		Units:     units,
 		Images:    images,
 		Content:   contentStore{images},
@@ -35,6 +35,7 @@ func New(opts ...Option) *Host {
 		Prober:    prober{units: units},
 		Locks:     locks{},
 		Inspector: inspector{},
+		Service:   newService(),
 		Observer:  observer{runner: runner, units: units, images: images},
 		Links:     links{},
 		Tables:    tables{},

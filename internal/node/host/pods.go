@@ -20,6 +20,8 @@ type Pod struct {
 	// Ready: its sandbox runs.
 	Ready   bool
 	Created time.Time
+	// Annotations are those that the kubelet gave the newest sandbox: the pod's own, as they were when it was started.
+	Annotations map[string]string
 	// Containers by name, then attempt.
 	Containers []Container
 }
@@ -102,7 +104,7 @@ func mergeSandboxes(sandboxes []*cri.PodSandbox, containers map[string][]Contain
 		}
 		pod.Ready = pod.Ready || sandbox.State == cri.PodSandboxState_SANDBOX_READY
 		if created := time.Unix(0, sandbox.CreatedAt); created.After(pod.Created) {
-			pod.Created = created
+			pod.Created, pod.Annotations = created, sandbox.Annotations
 		}
 		pod.Containers = append(pod.Containers, containers[sandbox.Id]...)
 	}

@@ -36,6 +36,12 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+func TestConformanceOfService(t *testing.T) {
+	h := host.New()
+	h.Service = host.ServiceOfTest(t)
+	hosttest.Conformance(t, func(*testing.T) *host.Host { return h }, t.TempDir(), hosttest.Service)
+}
+
 func TestWriteOverRunningProgram(t *testing.T) {
 	needsRoot(t)
 	h, ctx := host.New(), t.Context()

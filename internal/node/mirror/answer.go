@@ -12,6 +12,7 @@ import (
 // What a mirror can do wrong.
 var (
 	errMissing = errors.New("it is not there")
+	errRefused = errors.New("it refuses this machine's address")
 	errSilent  = errors.New("nothing comes any more")
 	errSize    = errors.New("its size is not the right one")
 	errDamaged = errors.New("the content does not match its digest")
@@ -56,6 +57,8 @@ func (c *Client) ask(ctx context.Context, mirror, path string, offset, size int6
 	switch status := a.response.StatusCode; {
 	case status == http.StatusNotFound:
 		return nil, a.end(fs.ErrNotExist)
+	case status == http.StatusForbidden:
+		return nil, a.end(errRefused)
 	case status != want:
 		return nil, a.end(fmt.Errorf("it answers %s", a.response.Status))
 	}

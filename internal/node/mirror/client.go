@@ -18,6 +18,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
 
@@ -143,7 +144,8 @@ func (l location) path(kind, last string) string {
 	return "/v2/" + l.name + "/" + kind + "/" + last + "?ns=" + url.QueryEscape(l.registry)
 }
 
-// each asks one mirror after the other until one gives what is wanted. The error is fs.ErrNotExist when all of them lack it.
+// each asks one mirror after the other until one gives what is wanted. The error is a fault that says of each mirror why it did not;
+// when all of them lack it, it is fs.ErrNotExist.
 func (c *Client) each(ctx context.Context, ask func(mirror string) error) error {
 	all := int64(len(c.options.Mirrors))
 	start := c.first.Load()
@@ -170,10 +172,13 @@ func (c *Client) each(ctx context.Context, ask func(mirror string) error) error 
 		}
 		problems = err
 	}
-	if missing {
-		return fmt.Errorf("%w: %w", problems, fs.ErrNotExist)
+	switch {
+	case missing:
+		return fault.New(fault.MirrorLacks, "%w: %w", problems, fs.ErrNotExist)
+	case errors.Is(problems, errRefused):
+		return fault.New(fault.MirrorRefuses, "%w", problems)
 	}
-	return problems
+	return fault.New(fault.MirrorSilent, "%w", problems)
 }
 
 // distrust makes another mirror the first to be asked.

@@ -1,7 +1,11 @@
 package preflight
 
-// Checks lists the checks in the order in which they are reported.
-func Checks() []Check {
+import "slices"
+
+// Checks lists the checks in the order in which they are reported; those towards peers are made where there are some.
+func Checks() []Check { return slices.Concat(machineChecks(), peerChecks()) }
+
+func machineChecks() []Check {
 	return []Check{
 		{Name: "root", Run: checkRoot},
 		{Name: "systemd", Run: checkSystemd},
@@ -10,12 +14,12 @@ func Checks() []Check {
 		{Name: "kernel-features", Run: checkFeatures, Root: true},
 		{Name: "overlayfs", Run: checkOverlay, Root: true},
 		{Name: "cgroups", Run: checkCgroups},
-		{Name: "cpu", Run: checkCPU},
+		{Name: "cpu", Run: checkCPU, Only: ControlPlane},
 		{Name: "memory", Run: checkMemory},
 		{Name: "swap", Run: checkSwap},
 		{Name: "disk-space", Run: checkSpace},
 		{Name: "inodes", Run: checkInodes},
-		{Name: "disk-latency", Run: checkLatency, Root: true},
+		{Name: "disk-latency", Run: checkLatency, Only: ControlPlane, Root: true},
 		{Name: "read-only", Run: checkReadOnly},
 		{Name: "security-module", Run: checkSecurityModule},
 		{Name: "clock", Run: checkClock},
@@ -27,7 +31,7 @@ func Checks() []Check {
 		{Name: "containerd", Run: checkContainerd, Root: true},
 		{Name: "kubelet", Run: checkKubelet, Root: true},
 		{Name: "cni", Run: checkCNI, Root: true},
-		{Name: "etcd-data", Run: checkEtcdData, Root: true},
+		{Name: "etcd-data", Run: checkEtcdData, Only: ControlPlane, Root: true},
 		{Name: "leftovers", Run: checkLeftovers, Root: true},
 	}
 }

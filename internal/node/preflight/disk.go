@@ -19,13 +19,16 @@ type need struct {
 	least, wanted uint64 // bytes
 }
 
-func needs() []need {
-	return []need{
+func (r Role) needs() []need {
+	out := []need{
 		{layout.DirBin, 600 << 20, 1 << 30},
 		{layout.DirContainerd, 700 << 20, 5 << 30},
-		{layout.DirEtcd, 500 << 20, 2 << 30},
 		{layout.DirKubelet, 100 << 20, 1 << 30},
 	}
+	if r.is(ControlPlane) {
+		out = slices.Insert(out, 2, need{layout.DirEtcd, 500 << 20, 2 << 30})
+	}
+	return out
 }
 
 // volume is a file system with all that goes onto it.
@@ -37,7 +40,7 @@ type volume struct {
 // volumes adds up the needs that share a file system.
 func (s subject) volumes(ctx context.Context) ([]volume, error) {
 	var out []volume
-	for _, one := range needs() {
+	for _, one := range s.Role.needs() {
 		space, err := s.Inspector.Space(ctx, one.dir)
 		if err != nil {
 			return nil, err
@@ -122,11 +125,15 @@ func checkLatency(ctx context.Context, s subject) (string, []Finding, error) {
 
 // checkReadOnly looks at the places that gardenadm writes to.
 func checkReadOnly(ctx context.Context, s subject) (string, []Finding, error) {
-	var findings []Finding
-	for _, dir := range []string{
+	dirs := []string{
 		layout.DirBin, layout.DirCNIBin, "/etc/systemd/system", "/etc/kubernetes", layout.DirCNIConf, layout.DirContainerdDropIns,
-		layout.DirState, layout.DirContainerd, layout.DirEtcd, layout.DirKubelet, layout.DirPodLogs, "/root",
-	} {
+		layout.DirState, layout.DirAgent, layout.DirContainerd, layout.DirKubelet, layout.DirPodLogs,
+	}
+	if s.Role.is(ControlPlane) {
+		dirs = append(dirs, layout.DirEtcd, "/root")
+	}
+	var findings []Finding
+	for _, dir := range dirs {
 		space, err := s.Inspector.Space(ctx, dir)
 		if err != nil {
 			return "", findings, err

@@ -65,19 +65,22 @@ func checkCPU(_ context.Context, s subject) (string, []Finding, error) {
 	return seen, []Finding{warn(fault.New(fault.FewCPUs, "there is %d CPU, two are wanted", s.facts.CPUs))}, nil
 }
 
-// A "2 GB" machine shows less than 2 GiB, because its kernel and firmware keep some.
-const (
-	memoryNeeded = 1700 << 20
-	memoryWanted = 1900 << 20
-)
+// memory is what a role takes, in bytes. A "2 GB" machine shows less than 2 GiB, because its kernel and firmware keep some.
+func (r Role) memory() (needed, wanted uint64) {
+	if r == Worker {
+		return 700 << 20, 900 << 20
+	}
+	return 1700 << 20, 1900 << 20
+}
 
 func checkMemory(_ context.Context, s subject) (string, []Finding, error) {
 	seen := size(s.facts.Memory)
+	needed, wanted := s.Role.memory()
 	switch {
-	case s.facts.Memory < memoryNeeded:
-		return seen, []Finding{fail(fault.New(fault.LittleMemory, "there are %s of memory, at least %s are needed", seen, size(memoryNeeded)))}, nil
-	case s.facts.Memory < memoryWanted:
-		return seen, []Finding{warn(fault.New(fault.LittleMemory, "there are %s of memory, 2 GiB are wanted", seen))}, nil
+	case s.facts.Memory < needed:
+		return seen, []Finding{fail(fault.New(fault.LittleMemory, "there are %s of memory, at least %s are needed", seen, size(needed)))}, nil
+	case s.facts.Memory < wanted:
+		return seen, []Finding{warn(fault.New(fault.LittleMemory, "there are %s of memory, %s are wanted", seen, size(wanted+100<<20)))}, nil
 	}
 	return seen, nil, nil
 }

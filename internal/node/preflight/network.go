@@ -85,13 +85,13 @@ type port struct {
 	owner   string // the first word of its owner: the program
 }
 
-// ports are those of the layout table.
-func ports() []port {
+// ports are those of the layout table that are the role's.
+func (r Role) ports() []port {
 	var out []port
 	for _, row := range layout.Table() {
 		text, network, found := strings.Cut(row.Item, "/")
 		number, err := strconv.Atoi(text)
-		if row.Kind != layout.KindPort || !found || err != nil {
+		if row.Kind != layout.KindPort || !found || err != nil || r == Worker && ofControlPlane(number) {
 			continue
 		}
 		out = append(out, port{number, network, strings.FieldsFunc(row.Owner, func(r rune) bool { return r == ' ' || r == ',' })[0]})
@@ -100,7 +100,7 @@ func ports() []port {
 }
 
 func checkPorts(ctx context.Context, s subject) (string, []Finding, error) {
-	needed := ports()
+	needed := s.Role.ports()
 	var numbers []int
 	for _, one := range needed {
 		numbers = append(numbers, one.number)
@@ -131,6 +131,9 @@ func checkPorts(ctx context.Context, s subject) (string, []Finding, error) {
 
 // isOf: the listener is the part of a node that the port is for. The kernel shows 15 characters of a program's name.
 func (p port) isOf(l host.Listener) bool {
+	if p.number == layout.PortProxy && l.Program == "systemd" { // which holds the socket for the proxy
+		return true
+	}
 	if p.owner == "kernel" {
 		return l.PID == 0
 	}

@@ -18,6 +18,14 @@ type NodeAddress struct {
 // IP is the address itself.
 func (a NodeAddress) IP() netip.Addr { return a.Prefix.Addr() }
 
+// addr is the zero Addr when none was chosen.
+func (a NodeAddress) addr() netip.Addr {
+	if !a.Prefix.IsValid() {
+		return netip.Addr{}
+	}
+	return a.IP()
+}
+
 // ChooseNodeAddress picks the wanted address, else the default route's source,
 // else the only global address of the only physical link, else an error that lists the candidates.
 // A loopback address is never chosen, whatever the host name resolves to.

@@ -9,16 +9,18 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
-	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
 
 // Check is one named check of a machine.
 type Check struct {
 	Name string
+	// Only names the role for which the check is made; empty means every one.
+	Only Role
 	// Root: without it the check would only find that it may not look.
 	Root bool
 	// Run returns what it saw, and what is not as it should be; an error says that it could not look.
@@ -45,6 +47,10 @@ func fail(f *fault.Error) Finding { return Finding{Failure, f} }
 
 // Input is what the checks are to know of the wanted cluster.
 type Input struct {
+	// Role is what the machine is to be.
+	Role Role
+	// Peers are the cluster to join; nil for a first machine.
+	Peers *Peers
 	// NodeIP is the wanted address; the zero Addr lets the rules choose.
 	NodeIP netip.Addr
 	// Networks are those that the cluster makes: pods and services.
@@ -75,12 +81,15 @@ type subject struct {
 	source    netip.Addr // of the default route
 	// own: this machine has an identity that an earlier run made here, so what init makes may be there already.
 	own bool
+
+	reach     Reach        // of the peers
+	answering []netip.Addr // the peers that answer questions
 }
 
 // limit is for each check, and for the facts before them.
 const limit = 5 * time.Second
 
-// Run makes all checks at once and reports all that they found. The error is one of looking at the machine at all, or an
+// Run makes all checks, those of the machine at once and then those towards its peers, and reports all that they found. The error is one of looking at the machine at all, or an
 // unknown name in Skip.
 func Run(ctx context.Context, h *host.Host, in Input) (Report, error) {
 	for _, name := range in.Skip {
@@ -94,19 +103,25 @@ func Run(ctx context.Context, h *host.Host, in Input) (Report, error) {
 	}
 	report := Report{Facts: about.facts}
 	report.Address, _ = about.address() // the check "node-address" tells why there is none
-	list := Checks()
-	results := make(chan struct{})
-	report.Results = make([]Result, len(list))
-	for at, check := range list {
-		go func() {
-			report.Results[at] = check.result(ctx, about)
-			results <- struct{}{}
-		}()
-	}
-	for range list {
-		<-results
+	report.Results = about.make(ctx, machineChecks())
+	if in.Peers != nil {
+		done := about.meetPeers(ctx)
+		defer done()
+		report.Results = append(report.Results, about.make(ctx, peerChecks())...)
 	}
 	return report, ctx.Err()
+}
+
+// make makes checks at once, those that are for the machine's role.
+func (s subject) make(ctx context.Context, checks []Check) []Result {
+	checks = slices.DeleteFunc(checks, func(c Check) bool { return c.Only != "" && !s.Role.is(c.Only) })
+	out := make([]Result, len(checks))
+	var all sync.WaitGroup
+	for at, check := range checks {
+		all.Go(func() { out[at] = check.result(ctx, s) })
+	}
+	all.Wait()
+	return out
 }
 
 // look asks for what most checks need.
@@ -125,7 +140,7 @@ func look(ctx context.Context, h *host.Host, in Input) (subject, error) {
 	if out.source, err = h.Network.DefaultSource(ctx); err != nil {
 		return out, err
 	}
-	out.own, err = out.there(ctx, layout.FileShootUID)
+	out.own, err = out.there(ctx, in.Role.sign())
 	if !out.facts.Root && err != nil {
 		err = nil // others may not look into the directory, and are not asked what depends on it
 	}

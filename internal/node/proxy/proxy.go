@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
 )
 
@@ -122,7 +122,7 @@ func newProxy(options Options, timing timing) *Proxy {
 }
 
 // Serve forwards until ctx ends, then resets the connections that are still open. It fails at once when no API server is
-// known, for nobody could tell it one later. Drain or HandOver before the end of ctx spare the connections.
+// known (fault.NoAPIServerKnown), for nobody could tell it one later. Drain or HandOver before the end of ctx spare the connections.
 func (p *Proxy) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -146,7 +146,7 @@ func (p *Proxy) begin(ctx context.Context, all *sync.WaitGroup) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.targets) == 0 {
-		return errors.Join(fmt.Errorf("start API proxy: no API server is known from %s", p.options.Path), p.problem)
+		return errors.Join(fault.New(fault.NoAPIServerKnown, "start API proxy: no API server is known from %s", p.options.Path), p.problem)
 	}
 	p.spawn = func(run func(context.Context)) context.CancelFunc {
 		ctx, cancel := context.WithCancel(ctx)

@@ -19,21 +19,34 @@ const (
 	FileAside = "/run/gardenadm-host-record.json"
 )
 
-// Keep takes the record and keeps it on disk, unless the machine has one. A machine that is a node already gets none: a
-// record of it would take what gardenadm made for what was there before.
+// Keep takes the record and keeps it on disk, unless the machine needs none.
 func Keep(ctx context.Context, h *host.Host) error {
+	taken, err := Prepare(ctx, h)
+	if err != nil {
+		return err
+	}
+	return Save(ctx, h, taken)
+}
+
+// Prepare takes the record that Save keeps, and changes nothing. It is nil for a machine that has one, or that is a node already: a
+// record of it would take what gardenadm made for what was there before.
+func Prepare(ctx context.Context, h *host.Host) (*Record, error) {
 	for _, sign := range []string{FileKept, layout.FileShootUID, layout.DirAgent} {
 		_, err := h.Files.Stat(ctx, sign)
 		if err == nil {
-			return nil
+			return nil, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("record this machine: %w", err)
+			return nil, fmt.Errorf("record this machine: %w", err)
 		}
 	}
-	taken, err := Take(ctx, h)
-	if err != nil {
-		return err
+	return Take(ctx, h)
+}
+
+// Save keeps the record on disk; nil is nothing to be kept. It is to be the first change of what makes the machine a node.
+func Save(ctx context.Context, h *host.Host, taken *Record) error {
+	if taken == nil {
+		return nil
 	}
 	raw, err := json.MarshalIndent(taken, "", " ")
 	if err != nil {

@@ -20,8 +20,8 @@ type Config struct {
 	// Cert and Key are the client's certificate as PEM, CertFile and KeyFile the paths to them.
 	Cert, Key         []byte
 	CertFile, KeyFile string
-	// TokenFile is the path to a bearer token; clients read it again when it changes.
-	TokenFile string
+	// Token is a bearer token, for a kubeconfig that is never written; TokenFile is the path to one, which clients read again when it changes.
+	Token, TokenFile string
 }
 
 // Render returns the kubeconfig as YAML; equal configs give equal bytes.
@@ -44,6 +44,7 @@ func Render(config Config) []byte {
 			CertFile:  config.CertFile,
 			KeyData:   config.Key,
 			KeyFile:   config.KeyFile,
+			Token:     config.Token,
 			TokenFile: config.TokenFile,
 		}}},
 		Contexts:       []namedContext{{Name: name, Context: context{Cluster: name, User: name}}},
@@ -88,6 +89,7 @@ type user struct {
 	CertFile  string `json:"client-certificate,omitempty"`
 	KeyData   []byte `json:"client-key-data,omitempty"`
 	KeyFile   string `json:"client-key,omitempty"`
+	Token     string `json:"token,omitempty"`
 	TokenFile string `json:"tokenFile,omitempty"`
 }
 

@@ -73,7 +73,7 @@ func kubelet(in Input) ([]unit, []file, error) {
 // kubelet ends when its client certificate expired while the machine was off and the API server that could help is the one that
 // this kubelet has to start (kubernetes 1.36.3, pkg/kubelet/certificate/bootstrap, LoadClientConfig).
 func kubeletCommand(c *cluster.Cluster, pool cluster.Pool) (string, error) {
-	labels, err := nodeLabels(c, pool)
+	labels, err := kubeletLabels(c, pool)
 	if err != nil {
 		return "", err
 	}

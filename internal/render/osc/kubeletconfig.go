@@ -62,7 +62,7 @@ func kubeletConfiguration(c *cluster.Cluster, pool cluster.Pool) *kubeletv1beta1
 
 		EnableProfilingHandler:  new(false),
 		EnableDebugFlagsHandler: new(false),
-		RegisterWithTaints:      taints(c, pool),
+		RegisterWithTaints:      kubeletTaints(c, pool),
 	}
 	for _, address := range c.DNSServiceIPs() {
 		out.ClusterDNS = append(out.ClusterDNS, address.String())

@@ -7,11 +7,11 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 )
 
-// networkUnit lays the route for the service networks over the link of the node's address, so that host processes reach
-// Services without a default route. It does not wait for network-online.target, which may take minutes or never come when
+// networkUnit gives loopback the address at which pods reach the endpoint proxy, and lays the route for the service networks over the
+// link of the node's address, so that host processes reach Services without a default route. It does not wait for network-online.target, which may take minutes or never come when
 // the site has no DHCP; it fails and is tried again until the address is there. kubelet waits for one try at most.
 const networkUnit = `[Unit]
-Description=route to the service networks of the cluster
+Description=address of the API server for pods, and route to the service networks of the cluster
 After=network.target
 Before=%[2]s
 StartLimitIntervalSec=0

@@ -17,12 +17,13 @@ import (
 const (
 	labelRole             = "node.kubernetes.io/role"
 	labelContainerRuntime = "containerruntime.worker.gardener.cloud/"
+	labelWorker           = "node-role.kubernetes.io/worker"
 	taintControlPlane     = "node-role.kubernetes.io/control-plane"
 )
 
-// nodeLabels are the labels that kubelet registers its Node with, as key=value (contract node-agent-and-osc §3.1):
-// the version first, the others sorted.
-func nodeLabels(c *cluster.Cluster, pool cluster.Pool) ([]string, error) {
+// NodeLabels are the labels of the pool's nodes (contract node-agent-and-osc §3.1), also those that kubelet may not give its Node.
+// The role of a control plane node is not among them: a kubelet says itself which pool it is of, so that role is given by who knows better.
+func NodeLabels(c *cluster.Cluster, pool cluster.Pool) (map[string]string, error) {
 	key, err := Key(c, pool)
 	if err != nil {
 		return nil, err
@@ -32,6 +33,10 @@ func nodeLabels(c *cluster.Cluster, pool cluster.Pool) ([]string, error) {
 		labels = map[string]string{}
 	}
 	labels[labelRole] = "node"
+	labels[constants.LabelWorkerKubernetesVersion] = c.KubeletVersion(pool)
+	if !pool.ControlPlane {
+		labels[labelWorker] = ""
+	}
 	labels[constants.LabelNodeLocalDNS] = strconv.FormatBool(nodeLocalDNS(c.Shoot))
 	labels[constants.LabelWorkerPool] = pool.Name
 	labels[constants.LabelWorkerPoolDeprecated] = pool.Name
@@ -52,9 +57,18 @@ func nodeLabels(c *cluster.Cluster, pool cluster.Pool) ([]string, error) {
 			labels[labelContainerRuntime+runtime.Type] = "true"
 		}
 	}
+	return labels, nil
+}
 
-	delete(labels, constants.LabelWorkerKubernetesVersion)
-	out := []string{constants.LabelWorkerKubernetesVersion + "=" + c.KubeletVersion(pool)}
+// kubeletLabels are the labels that kubelet registers its Node with, as key=value: the version first, the others sorted.
+func kubeletLabels(c *cluster.Cluster, pool cluster.Pool) ([]string, error) {
+	labels, err := NodeLabels(c, pool)
+	if err != nil {
+		return nil, err
+	}
+	const version = constants.LabelWorkerKubernetesVersion
+	out := []string{version + "=" + labels[version]}
+	delete(labels, version)
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		if maySet(key) {
 			out = append(out, key+"="+labels[key])
@@ -78,19 +92,24 @@ func maySet(key string) bool {
 	return true
 }
 
-// taints are those that kubelet registers its Node with (contract node-agent-and-osc §3.1 registerWithTaints).
-func taints(c *cluster.Cluster, pool cluster.Pool) []corev1.Taint {
+// NodeTaints are the taints that the pool's nodes have for good.
+func NodeTaints(c *cluster.Cluster, pool cluster.Pool) []corev1.Taint {
 	out := slices.Clone(pool.Worker.Taints)
-	add := func(key string) {
-		if !slices.ContainsFunc(out, func(taint corev1.Taint) bool { return taint.Key == key }) {
-			out = append(out, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
-		}
-	}
-	if c.Standalone.CriticalComponentsTaint {
-		add(constants.TaintNodeCriticalComponentsNotReady)
-	}
 	if pool.ControlPlane && !c.SharedControlPlane() {
-		add(taintControlPlane)
+		out = withTaint(out, taintControlPlane)
 	}
 	return out
+}
+
+// kubeletTaints are those that kubelet registers its Node with (contract node-agent-and-osc §3.1 registerWithTaints). The gardenlet takes
+// away the one that keeps workload off until the pods are ready without which a node is of no use.
+func kubeletTaints(c *cluster.Cluster, pool cluster.Pool) []corev1.Taint {
+	return withTaint(NodeTaints(c, pool), constants.TaintNodeCriticalComponentsNotReady)
+}
+
+func withTaint(taints []corev1.Taint, key string) []corev1.Taint {
+	if slices.ContainsFunc(taints, func(taint corev1.Taint) bool { return taint.Key == key }) {
+		return taints
+	}
+	return append(taints, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
 }

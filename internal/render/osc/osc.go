@@ -12,6 +12,7 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/image"
+	"github.com/gardenadm/gardenadm/internal/render/component"
 	"github.com/gardenadm/gardenadm/internal/render/staticpod"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
@@ -27,6 +28,8 @@ type Input struct {
 	ControlPlane []cluster.Node
 	// StaticPods are the pods of each node, by the node's name.
 	StaticPods map[string][]staticpod.Pod
+	// Objects are those in the cluster; a node keeps the images that their pods run.
+	Objects []component.Object
 }
 
 type (
@@ -53,6 +56,7 @@ func topics() []topic {
 		{name: "kubelet", secrets: kubeletSecrets, build: kubelet},
 		{name: "admin", secrets: adminSecrets, build: admin},
 		{name: "static pods", build: staticPods},
+		{name: "authorities", secrets: authoritySecrets, build: authorities},
 		{name: "serving certificate", secrets: servingSecrets, build: serving},
 		{name: "mirror", build: mirror},
 		{name: "gardenlet", secrets: gardenletSecrets, build: gardenlet},
@@ -94,6 +98,11 @@ func Build(in Input) (*extensionsv1alpha1.OperatingSystemConfig, error) {
 		out.Spec.Units = append(out.Spec.Units, units...)
 		out.Spec.Files = append(out.Spec.Files, files...)
 	}
+	list, err := images(in, out.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("build OperatingSystemConfig of pool %s: list images: %w", in.Pool.Name, err)
+	}
+	out.Spec.Files = append(out.Spec.Files, list)
 	if err := check(out.Spec); err != nil {
 		return nil, fmt.Errorf("build OperatingSystemConfig of pool %s: %w", in.Pool.Name, err)
 	}

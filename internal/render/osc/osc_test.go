@@ -60,8 +60,8 @@ func TestWorkerPool(t *testing.T) {
 	if config.StaticPodPath != "" || config.CrashLoopBackOff.MaxContainerRestartPeriod != nil {
 		t.Error("a worker's kubelet is configured for static pods")
 	}
-	if len(config.RegisterWithTaints) != 0 {
-		t.Errorf("a worker has taints %v", config.RegisterWithTaints)
+	if taints := config.RegisterWithTaints; len(taints) != 1 || taints[0].Key != "node.gardener.cloud/critical-components-not-ready" {
+		t.Errorf("a worker has taints %v", taints)
 	}
 }
 
@@ -71,13 +71,12 @@ func TestTaints(t *testing.T) {
 		change func(*osc.Input)
 		want   []string
 	}{
-		"shared":    {func(*osc.Input) {}, nil},
-		"dedicated": {func(in *osc.Input) { in.Cluster.Shoot.Annotations = nil }, []string{controlPlane}},
-		"critical":  {func(in *osc.Input) { in.Cluster.Standalone.CriticalComponentsTaint = true }, []string{critical}},
+		"shared":    {func(*osc.Input) {}, []string{critical}},
+		"dedicated": {func(in *osc.Input) { in.Cluster.Shoot.Annotations = nil }, []string{controlPlane, critical}},
 		"own and listed already": {func(in *osc.Input) {
 			in.Cluster.Shoot.Annotations = nil
 			in.Pool.Worker.Taints = append(in.Pool.Worker.Taints, taint("own"), taint(controlPlane))
-		}, []string{"own", controlPlane}},
+		}, []string{"own", controlPlane, critical}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -202,8 +201,8 @@ func TestStaticPodsOfTwoNodes(t *testing.T) {
 			t.Errorf("%s is for %v", path, got)
 		}
 	}
-	if len(hosts) != 4 {
-		t.Errorf("want a manifest, its file, and a certificate with its key, got %v", hosts)
+	if len(hosts) != 5 {
+		t.Errorf("want a manifest, its file, a certificate with its key, and the mirrors, got %v", hosts)
 	}
 }
 

@@ -33,11 +33,27 @@ func Config(in component.Input, controlPlane []cluster.Node, of cluster.Pool) (*
 		}
 		pods[node.Name] = of
 	}
-	config, err := osc.Build(osc.Input{Cluster: in.Cluster, Pool: of, Images: in.Images, Secrets: in.Secrets, Nodes: nodes, ControlPlane: controlPlane, StaticPods: pods})
+	objects, err := objects(in)
+	if err != nil {
+		return nil, fmt.Errorf("find the images of the node: %w", err)
+	}
+	config, err := osc.Build(osc.Input{
+		Cluster: in.Cluster, Pool: of, Images: in.Images, Secrets: in.Secrets, Nodes: nodes, ControlPlane: controlPlane, StaticPods: pods, Objects: objects,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("render node configuration: %w", err)
 	}
 	return config, nil
+}
+
+// objects renders what is in the cluster, to see which images it runs. That takes no secrets of a pool that has none.
+func objects(in component.Input) ([]component.Object, error) {
+	specs, err := catalog.Secrets(in.Cluster, nil)
+	if err != nil {
+		return nil, err
+	}
+	in.Secrets = secret.Placeholders(specs)
+	return catalog.Objects(in)
 }
 
 // Secrets declares all that the components and the nodes of the cluster read, each secret once, sorted by key.

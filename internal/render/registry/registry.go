@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 )
@@ -21,6 +22,8 @@ type Host struct {
 	// CACerts are the paths of PEM files with authorities that are trusted for this server besides the others.
 	CACerts      []string
 	OverridePath bool
+	// DialTimeout is how long a connection may take to be made; 0 leaves it to containerd (30 seconds). Before 2.3 it knows no other.
+	DialTimeout time.Duration
 	// Authorization is the value of the HTTP header of that name, see Basic; empty for anonymous access.
 	Authorization string
 }
@@ -65,6 +68,9 @@ func settings(host Host, header string) string {
 	}
 	if len(host.CACerts) > 0 {
 		fmt.Fprintf(&out, "ca = %s\n", quote(host.CACerts))
+	}
+	if host.DialTimeout > 0 {
+		fmt.Fprintf(&out, "dial_timeout = %s\n", quote(host.DialTimeout.String()))
 	}
 	if host.OverridePath {
 		out.WriteString("override_path = true\n")

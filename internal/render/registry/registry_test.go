@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -13,7 +14,7 @@ import (
 func TestRender(t *testing.T) {
 	mirrors := []Host{
 		{URL: "https://z.example:5000", Capabilities: []string{"pull", "resolve"}, CACerts: []string{"/ca/a.crt", "/ca/b.crt"}, Authorization: Basic("user", "password")},
-		{URL: "https://a.example/v2/hub", OverridePath: true},
+		{URL: "https://a.example/v2/hub", OverridePath: true, DialTimeout: 2 * time.Second},
 	}
 	server := Host{URL: "https://quay.io", CACerts: []string{"/ca/quay.crt"}, Authorization: Basic("robot", `"\`)}
 	golden.Equal(t, "testdata/whole.toml", Render(server, mirrors))

@@ -42,7 +42,7 @@ func Graph(in Input) *flow.Graph {
 	keep := g.Add("keep secrets in the API", step(in.keepSecrets, requestTry))
 	label := g.Add("label the control plane node", step(in.labelNode, nodeWait), keep)
 	serving := g.Add("wait for the kubelet's serving certificate", step(in.explained(in.waitServing), nodeWait), label)
-	g.Add("keep the definition in the API", step(in.keepDefinition, requestTry), keep)
+	define := g.Add("keep the definition in the API", step(in.keepDefinition, requestTry), keep)
 	g.Add("publish whom to trust", step(in.publishInfo, requestTry), keep)
 
 	announce := g.Add("announce what is applied", step(in.announce, requestTry), keep)
@@ -53,7 +53,8 @@ func Graph(in Input) *flow.Graph {
 		}
 	}
 	node := g.Add("wait for the node", step(in.explained(in.waitNode), nodeWait), append(applied, serving)...)
-	g.Add("wait for the components", step(in.explained(in.waitComponents), settleWait), node)
+	configured := g.Add("wait for the node's configuration", step(in.explained(in.waitConfigured), settleWait), define, node)
+	g.Add("wait for the components", step(in.explained(in.waitComponents), settleWait), configured)
 	g.Add("prune what left the catalog", step(in.prune, requestTry), applied...)
 	return g
 }
@@ -112,6 +113,10 @@ func (in Input) apply(part component.Component) func(context.Context) error {
 }
 
 func (in Input) waitNode(ctx context.Context) error { return apistep.WaitNode(ctx, in.API, in.Node) }
+
+func (in Input) waitConfigured(ctx context.Context) error {
+	return apistep.WaitConfigured(ctx, in.API, in.Cluster, in.Images, in.Node)
+}
 
 func (in Input) waitComponents(ctx context.Context) error {
 	objects, err := catalog.Objects(in.Input)

@@ -2,6 +2,7 @@ package hoststep
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -14,10 +15,17 @@ func Explained(run func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error { return explain(run(ctx)) }
 }
 
+// passing says that a fault may be over soon: the node of the only mirror may just be restarting.
+func passing(err error) bool {
+	return slices.ContainsFunc(fault.Of(err), func(f *fault.Error) bool { return f.Code == fault.MirrorSilent })
+}
+
 func explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case passing(err):
+		return err
 	case len(fault.Of(err)) > 0:
 		return flow.Permanent(err)
 	// What went through containerd or another program has lost its type and kept the text.

@@ -6,7 +6,6 @@ import (
 
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
 
-	"github.com/gardenadm/gardenadm/internal/bundle"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/agent"
@@ -28,6 +27,16 @@ type Settings struct {
 	Config *extensionsv1alpha1.OperatingSystemConfig
 	Facts  host.Facts
 	Node   cluster.Node
+}
+
+// LayFiles lays the files and units of the node and starts none of them.
+func (s Settings) LayFiles(ctx context.Context) error {
+	want, err := s.Want()
+	if err != nil {
+		return err
+	}
+	_, err = agent.New(*s.Host, s.Source).ReconcileUntil(ctx, want, "") // up to no unit
+	return err
 }
 
 // StartRuntime lays the configuration, starts what comes up to the container runtime, and waits for it:
@@ -63,14 +72,4 @@ func (s Settings) Want() (agent.Want, error) {
 		return agent.Want{}, err
 	}
 	return agent.NewWant(s.Config, local, s.Node.Name)
-}
-
-// ImportImages brings the images that pods run from the bundle into containerd, pinned.
-func ImportImages(ctx context.Context, h *host.Host, b *bundle.Bundle) error {
-	for _, image := range b.Images(bundle.UsePod) {
-		if err := h.Images.Import(ctx, host.Image{Name: image.Pinned(), Digest: image.Digest, Pinned: true}, b); err != nil {
-			return fmt.Errorf("import %s: %w", image.Name, err)
-		}
-	}
-	return nil
 }

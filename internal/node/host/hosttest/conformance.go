@@ -36,6 +36,7 @@ const (
 	Trees     Part = "Trees"  // needs root
 	UnitTable Part = "UnitTable"
 	Runtime   Part = "Runtime" // after Images, of whose images it removes one
+	Service   Part = "Service" // needs a systemd that takes the caller for a service
 )
 
 // Conformance checks what the interfaces of package host promise, on the machine that open leads to. Dir is an absolute
@@ -44,7 +45,7 @@ func Conformance(t *testing.T, open func(*testing.T) *host.Host, dir string, par
 	check := map[Part]func(*testing.T, *host.Host, string){
 		Files: checkFiles, Runner: checkRunner, Network: checkNetwork, Routes: checkRoutes, Prober: checkProber, Inspector: checkInspector, Units: checkUnits, Images: checkImages, Observer: checkObserver,
 		Links: checkLinks, Tables: checkTables, Mounts: checkMounts, Processes: checkProcesses, Kernel: checkKernel, Trees: checkTrees,
-		UnitTable: checkUnitTable, Runtime: checkRuntime,
+		UnitTable: checkUnitTable, Runtime: checkRuntime, Service: checkService,
 	}
 	for _, part := range parts {
 		t.Run(string(part), func(t *testing.T) {
@@ -177,6 +178,25 @@ func checkRoutes(t *testing.T, h *host.Host, _ string) {
 	if err := h.Network.EnsureRoute(t.Context(), want); err == nil {
 		t.Error("a route over a missing link gives no error")
 	}
+}
+
+func checkEnsureAddress(t *testing.T, h *host.Host) {
+	ctx, prefix := t.Context(), netip.MustParsePrefix("240.0.0.9/32")
+	count := func() int {
+		addresses := got[[]host.Address](t)(h.Network.Addresses(ctx))
+		return len(slices.DeleteFunc(addresses, func(a host.Address) bool { return a.Link != "lo" || a.Prefix != prefix }))
+	}
+	twice(t, func() error { return h.Network.EnsureAddress(ctx, "lo", prefix) })
+	if count() != 1 {
+		t.Errorf("lo has %s %d times", prefix, count())
+	}
+	if err := h.Links.DeleteAddress(ctx, "lo", prefix); err != nil || count() != 0 {
+		t.Errorf("it is not taken away again: %v", err)
+	}
+	if err := h.Network.EnsureAddress(ctx, "no-such-link", prefix); err == nil {
+		t.Error("an address on a missing link gives no error")
+	}
+	cancelled(t, func(ctx context.Context) error { return h.Network.EnsureAddress(ctx, "lo", prefix) })
 }
 
 func checkProber(t *testing.T, h *host.Host, _ string) {

@@ -55,6 +55,7 @@ func cancelled(t *testing.T, calls ...func(context.Context) error) {
 
 func checkLinks(t *testing.T, h *host.Host, _ string) {
 	ctx := t.Context()
+	checkEnsureAddress(t, h)
 	list := func() []host.Link { return got[[]host.Link](t)(h.Links.List(ctx)) }
 	hops := func() []host.Hop { return got[[]host.Hop](t)(h.Links.Hops(ctx)) }
 	if !slices.Contains(list(), host.Link{Name: "lo", Kind: "device"}) {

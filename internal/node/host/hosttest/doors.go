@@ -62,6 +62,25 @@ func (d networkDoor) EnsureRoute(ctx context.Context, route host.Route) error {
 	return nil
 }
 
+func (d networkDoor) EnsureAddress(ctx context.Context, link string, prefix netip.Prefix) error {
+	d.fake.mu.Lock()
+	defer d.fake.mu.Unlock()
+	if err := d.fake.change(ctx, fmt.Sprintf("address %s dev %s", prefix, link)); err != nil {
+		return err
+	}
+	of := func(a host.Address) bool { return a.Link == link }
+	at := slices.IndexFunc(d.fake.addresses, of)
+	if at < 0 {
+		return fmt.Errorf("give %s the address %s: link not found", link, prefix)
+	}
+	if !slices.ContainsFunc(d.fake.addresses, func(a host.Address) bool { return of(a) && a.Prefix == prefix }) {
+		there := d.fake.addresses[at]
+		there.Prefix = prefix
+		d.fake.addresses = slices.Insert(d.fake.addresses, at+1, there)
+	}
+	return nil
+}
+
 // runnerDoor is the door to the fake's programs.
 type runnerDoor struct{ fake *Fake }
 

@@ -35,6 +35,7 @@ type Fake struct {
 	inspection inspection
 	running    running
 	left       Leftovers
+	service    passed
 }
 
 // Program answers for a program that is run.
@@ -75,6 +76,7 @@ func (f *Fake) Host() *host.Host {
 		Images:    imageDoor{f},
 		Content:   contentDoor{f},
 		Network:   networkDoor{f},
+		Service:   serviceDoor{f},
 		Runner:    runnerDoor{f},
 		Prober:    proberDoor{f},
 		Locks:     &f.locks,

@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 			&host.RunError{Program: c.Path, ExitCode: 3, Stderr: "bad", Cause: errors.New("exit status 3")}
 	})
 	hosttest.Conformance(t, func(*testing.T) *host.Host { return fake.Host() }, "/scratch",
-		hosttest.Files, hosttest.Runner, hosttest.Network, hosttest.Routes, hosttest.Prober, hosttest.Inspector, hosttest.Units, hosttest.Images, hosttest.Observer)
+		hosttest.Files, hosttest.Runner, hosttest.Network, hosttest.Routes, hosttest.Prober, hosttest.Inspector, hosttest.Units, hosttest.Images, hosttest.Observer, hosttest.Service)
 }
 
 func TestLogAndFailures(t *testing.T) {

@@ -47,6 +47,7 @@ func New() component.Component {
 		Name:    name,
 		Images:  []string{image.KubeAPIServer},
 		Secrets: secrets,
+		Objects: objects,
 		Host:    host,
 		Check: func(c *cluster.Cluster) error {
 			_, err := shootFiles(c)

@@ -38,8 +38,10 @@ func TestSeveralAPIServersWaitBeforeTheyEnd(t *testing.T) {
 	c := componenttest.Cluster(t, func(shoot *gardencore.Shoot) {
 		shoot.Spec.Provider.Workers[0].Minimum, shoot.Spec.Provider.Workers[0].Maximum = 3, 3
 	})
-	if !slices.Contains(flags(c, componenttest.Node()), "--shutdown-delay-duration=10s") {
-		t.Error("an API server among three does not wait for its clients to go")
+	for _, flag := range []string{"--shutdown-delay-duration=10s", "--goaway-chance=0.001"} {
+		if !slices.Contains(flags(c, componenttest.Node()), flag) {
+			t.Errorf("an API server among three lacks %s: clients do not move in time", flag)
+		}
 	}
 }
 

@@ -24,15 +24,15 @@ func flags(c *cluster.Cluster, node cluster.Node) []string {
 		"--authentication-config=" + path.Join(dirAuthentication, fileAuthentication),
 		"--enable-bootstrap-token-auth=true",
 		"--encryption-provider-config=" + path.Join(dirEncryption, fileEncryption),
-		"--endpoint-reconciler-type=" + c.Standalone.EndpointReconciler,
+		"--endpoint-reconciler-type=none", // the endpoints of default/kubernetes are ours, see endpoints.go
 		"--http2-max-streams-per-connection=1000",
 		"--profiling=false",
 		"--service-cluster-ip-range=" + cluster.Join(c.Services),
 	}
 	if c.ControlPlane.Worker.Maximum > 1 {
-		// Time for the endpoint proxies to see that this API server is leaving. Where there is no other,
-		// to wait would only make every restart longer.
-		out = append(out, "--shutdown-delay-duration=10s")
+		// Time for the endpoint proxies to see that this API server is leaving, and now and then a client that is sent away, so that
+		// one that comes back gets its share. Where there is no other, that would only make every restart longer and break connections.
+		out = append(out, "--shutdown-delay-duration=10s", "--goaway-chance=0.001")
 	}
 	for _, more := range [][]string{
 		addresses(c, node), etcdFlags(), clientFlags(), auditFlags(), serviceAccountFlags(c), shootFlags(settings(c)),

@@ -31,7 +31,7 @@ func encryptionKey() secret.Spec {
 // serving has every name under which clients reach this node's API server (contract control-plane §2).
 func serving(c *cluster.Cluster, node cluster.Node) secret.Spec {
 	names := append(c.ServiceNames("kubernetes", metav1.NamespaceDefault), c.ServiceNames(name, metav1.NamespaceSystem)...)
-	ips := append([]netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}, c.APIServiceIPs()...)
+	ips := append([]netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), cluster.PodAPIServer()}, c.APIServiceIPs()...)
 	return secret.Spec{
 		Name: name, Node: node.Name, Kind: secret.Server, Signer: secret.AuthorityCluster, CommonName: name,
 		DNSNames: append(names, "localhost", node.Name, c.Shoot.Status.TechnicalID, c.Domain(), c.APIDomain()),

@@ -17,7 +17,7 @@ func TestGolden(t *testing.T) { componenttest.Golden(t, New()) }
 func TestSeveralNodesHaveTwoReplicas(t *testing.T) {
 	c := componenttest.Cluster(t, func(shoot *gardencore.Shoot) {
 		worker := shoot.Spec.Provider.Workers[0]
-		worker.Name, worker.ControlPlane = "worker", nil
+		worker.Name, worker.ControlPlane = "more", nil
 		shoot.Spec.Provider.Workers = append(shoot.Spec.Provider.Workers, worker)
 	})
 	objects := componenttest.Objects(t, New(), componenttest.Input(c, nil))

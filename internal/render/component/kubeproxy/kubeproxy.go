@@ -64,7 +64,7 @@ func daemonSet(ref string, checksum map[string]string) *appsv1.DaemonSet {
 	labels := map[string]string{"app": "kubernetes", "role": "proxy"}
 	return &appsv1.DaemonSet{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "DaemonSet"},
-		ObjectMeta: addon.Meta(name, addon.SystemLabels(labels)),
+		ObjectMeta: addon.Meta(name, addon.NodeCritical(addon.SystemLabels(labels))),
 		Spec: appsv1.DaemonSetSpec{
 			Selector:             &metav1.LabelSelector{MatchLabels: labels},
 			RevisionHistoryLimit: ptr.To[int32](2),

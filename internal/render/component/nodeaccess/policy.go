@@ -15,7 +15,7 @@ import (
 // What a node agent may change of its Node (contract node-agent-and-osc §6.3 and §6.4).
 const (
 	ownLabels      = `["node-role.kubernetes.io/worker", "topology.kubernetes.io/zone", "worker.gardener.cloud/kubernetes-version"]`
-	ownAnnotations = `["checksum/cloud-config-data", "worker.gardener.cloud/restart-systemd-services"]`
+	ownAnnotations = `["checksum/cloud-config-data", "worker.gardener.cloud/restart-systemd-services", "node.gardenadm.dev/leaving"]`
 	ownConditions  = `["SystemdUnitsReady"]`
 	// labelControlPlane is for the agents of the control plane's pool.
 	labelControlPlane = `["node-role.kubernetes.io/control-plane"]`

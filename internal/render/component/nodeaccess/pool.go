@@ -25,6 +25,12 @@ func poolAgents(c *cluster.Cluster, pool cluster.Pool) (objects []component.Obje
 	}, key, nil
 }
 
+// within puts what role or bind made into another namespace.
+func within(namespace string, object component.Object) component.Object {
+	object.SetNamespace(namespace)
+	return object
+}
+
 // role makes a Role in kube-system.
 func role(name string, rules ...rbacv1.PolicyRule) *rbacv1.Role {
 	return &rbacv1.Role{

@@ -1,4 +1,6 @@
-package demand
+// Package usage turns rendered objects into the references of the images that they run.
+// Used by render/osc for the images of a node, and by bundle/demand for those of a bundle.
+package usage
 
 import (
 	"encoding/json"
@@ -6,17 +8,17 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// inObject returns the images of all containers in an object, whatever its kind is.
-func inObject(object any) ([]string, error) {
+// OfObject returns the images of all containers in an object, whatever its kind is.
+func OfObject(object any) ([]string, error) {
 	raw, err := json.Marshal(object)
 	if err != nil {
 		return nil, err
 	}
-	return inManifest(raw)
+	return OfManifest(raw)
 }
 
-// inManifest does so with YAML or JSON.
-func inManifest(raw []byte) ([]string, error) {
+// OfManifest does so with YAML or JSON.
+func OfManifest(raw []byte) ([]string, error) {
 	var tree any
 	if err := yaml.Unmarshal(raw, &tree); err != nil {
 		return nil, err

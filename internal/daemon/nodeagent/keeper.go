@@ -1,0 +1,272 @@
+package nodeagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/agent"
+)
+
+const (
+	// soon is the pause while the node is not yet as it should be.
+	soon = 2 * time.Second
+	// syncRetry bounds the pause after failures: drift is healed within a minute.
+	syncRetry = 30 * time.Second
+	// factsFor is after which time the host's own additions are computed anew.
+	factsFor = 10 * time.Minute
+)
+
+// keeper keeps the host as its pool's configuration says.
+type keeper struct {
+	*daemon
+	agent  *agent.Agent
+	newest *newest
+	turn   *turn
+	spare  *spare
+	pods   pods
+	wake   chan struct{}
+	tries  retry
+	// waiting is what was last said to be waited for, changing what was last said to be changed.
+	waiting, changing string
+
+	mu      sync.Mutex // for those who look from outside
+	kept    *desired   // what the host is kept at; nil on a new node
+	wanted  agent.Want
+	wantAge time.Time
+	// settled: all that was applied has taken effect.
+	settled bool
+}
+
+func newKeeper(d *daemon) *keeper {
+	desired := &newest{secret: d.config.Controllers.OperatingSystemConfig.SecretName, renamed: make(chan struct{}, 1)}
+	k := &keeper{
+		daemon: d, agent: agent.NewIn(*d.Host, d.Supply, layout.UnitNodeAgent), spare: newSpare(),
+		newest: desired, turn: newTurn(d, desired.secretName),
+		wake: make(chan struct{}, 1), tries: retry{first: soon, last: syncRetry},
+	}
+	d.self.onChange(func(node *corev1.Node) {
+		k.newest.name(node)
+		if k.expects(node) {
+			k.rouse()
+		}
+	})
+	return k
+}
+
+// rouse makes the keeper look at once.
+func (k *keeper) rouse() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run first does what the node did last, with or without an API.
+func (k *keeper) run(ctx context.Context) error {
+	known, err := k.lastKnown(ctx)
+	if err != nil {
+		return err
+	}
+	if known != nil {
+		if err := k.take(ctx, known); err != nil {
+			k.Log.Warn("the last known configuration cannot be used", "error", err)
+		}
+	}
+	for {
+		wait, err := k.step(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrRestart):
+			return err
+		case err != nil:
+			k.events.warn("OSCFailed", err.Error())
+			wait = k.tries.failed(k.Log, "the node is not as it should be", err)
+		default:
+			k.tries.succeeded()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-k.wake:
+		case <-time.After(wait):
+		}
+	}
+}
+
+// step brings the host a step nearer to what is desired, and returns when to look again.
+func (k *keeper) step(ctx context.Context) (time.Duration, error) {
+	wait, ahead, err := k.advance(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if k.kept == nil {
+		k.say(ahead)
+		return wait, nil
+	}
+	if err := k.keep(ctx); err != nil {
+		return 0, err
+	}
+	lack, err := k.settle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if lack != nil {
+		k.say(lack.Error())
+		return soon, nil
+	}
+	k.say(ahead)
+	return wait, k.report(ctx)
+}
+
+// say tells what the node waits for, once.
+func (k *keeper) say(what string) {
+	if what != "" && what != k.waiting {
+		k.Log.Info("waiting", "for", what)
+	}
+	k.waiting = what
+}
+
+// advance takes a newer configuration when it is time, or says what it waits for: until then, the host is kept at what it has.
+func (k *keeper) advance(ctx context.Context) (wait time.Duration, ahead string, err error) {
+	wait = jitter(k.config.Controllers.OperatingSystemConfig.SyncPeriod.Duration)
+	if k.newest.serial() {
+		if err := k.turn.resume(ctx); err != nil {
+			ahead = err.Error()
+		}
+	}
+	next := k.newest.after(k.kept)
+	if next == nil {
+		return wait, ahead, nil
+	}
+	if delay := k.delay(next); delay > 0 {
+		return min(delay, wait), fmt.Sprintf("its time to take configuration %.12s", next.checksum), nil
+	}
+	want, err := k.want(ctx, next)
+	if err != nil {
+		k.newest.refuse(next, err)
+		return 0, "", err
+	}
+	if next.serial {
+		who, err := k.mayChange(ctx, want)
+		if who != "" || err != nil {
+			return turnPoll, who, err
+		}
+	}
+	k.Log.Info("new configuration", "checksum", next.checksum)
+	return wait, "", k.take(ctx, next)
+}
+
+// mayChange returns "" when it is this node's turn, or this host needs no change; otherwise it says whose turn it is.
+func (k *keeper) mayChange(ctx context.Context, want agent.Want) (who string, err error) {
+	plan, err := k.agent.Plan(ctx, want)
+	if err != nil || !plan.Touches() {
+		return "", err
+	}
+	return k.turn.take(ctx)
+}
+
+// take makes the configuration the one that the host is kept at, also after a restart.
+func (k *keeper) take(ctx context.Context, next *desired) error {
+	want, err := k.want(ctx, next)
+	if err != nil {
+		return err
+	}
+	if err := k.keepKnown(ctx, next); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kept, k.wanted, k.wantAge, k.settled = next, want, time.Now(), false
+	k.pods.changed(want)
+	return nil
+}
+
+// keep makes the host what is wanted. What was so before and is so no more was changed by somebody else: that is reported.
+func (k *keeper) keep(ctx context.Context) error {
+	if time.Since(k.wantAge) > factsFor {
+		if err := k.renewWant(ctx); err != nil {
+			return err
+		}
+	}
+	if err := k.keepKnown(ctx, k.kept); err != nil {
+		return err
+	}
+	k.hands.Lock()
+	defer k.hands.Unlock()
+	plan, err := k.agent.Plan(ctx, k.wanted)
+	if err != nil {
+		return err
+	}
+	k.spare.look(plan.Starts())
+	plan = plan.WithoutStarting(k.spare.is)
+	if plan.Empty() && !plan.Leave {
+		return nil
+	}
+	err = k.apply(ctx, plan)
+	if err == nil && plan.Leave {
+		err = ErrRestart
+	}
+	return err
+}
+
+// apply does what the plan says, or of it what can be done. The caller holds the hands.
+func (k *keeper) apply(ctx context.Context, plan agent.Plan) error {
+	files, units := list(plan.Paths()), list(plan.Units())
+	if what := files + "\n" + units; plan.Touches() && what != k.changing {
+		k.Log.Info("change this host", "files", files, "units", units)
+		k.changing = what
+	}
+	k.drifted(plan)
+	k.unsettle()
+	err := k.agent.Apply(ctx, plan)
+	if err != nil && ctx.Err() == nil {
+		_ = k.agent.Apply(ctx, plan.WithoutImages()) // what fails comes again
+	}
+	if err == nil {
+		k.changing = ""
+	}
+	k.spare.started(plan.Starts())
+	return err
+}
+
+func (k *keeper) unsettle() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.settled = false
+	k.pods.changed(k.wanted)
+}
+
+func (k *keeper) renewWant(ctx context.Context) error {
+	want, err := k.want(ctx, k.kept)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.wanted, k.wantAge = want, time.Now()
+	return nil
+}
+
+// drifted reports what the agent had to undo: paths and units, never contents. Units that are down while a machine boots are no news.
+func (k *keeper) drifted(plan agent.Plan) {
+	if paths := plan.Paths(); plan.Drift() && len(paths) > 0 {
+		k.events.warn("FileDrift", "changed by somebody else: "+list(paths))
+	}
+	if units := plan.Starts(); k.settled && len(units) > 0 {
+		k.events.warn("UnitsStarted", "were down: "+list(units))
+	}
+}
+
+// units are those that the host is to have.
+func (k *keeper) units() []agent.Unit {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.wanted.Units
+}

@@ -1,0 +1,125 @@
+package hoststep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/distribution/reference"
+
+	"github.com/gardenadm/gardenadm/internal/bundle"
+	"github.com/gardenadm/gardenadm/internal/model/image"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/node/mirror"
+)
+
+// ImportImages brings the images that pods run from the bundle into containerd, pinned.
+func ImportImages(ctx context.Context, h *host.Host, b *bundle.Bundle) error {
+	return bring(ctx, h, b, wantedOf(b.Contents, bundle.UsePod))
+}
+
+// Imported counts the images of a bundle that a node is to have.
+type Imported struct {
+	// There were before, New were brought.
+	There, New int
+}
+
+// KeepImages has all images of a bundle in containerd, pinned: also those from which the programs of hosts are taken, unless this
+// is a worker, because a control plane node serves them to others. The bundle is unpacked only when one is missing. Other versions of
+// its images, which an older bundle brought, are released, but for those that this node is configured to have.
+func KeepImages(ctx context.Context, h *host.Host, of *bundle.Contents, unpack func(context.Context) (*bundle.Bundle, error)) (Imported, error) {
+	configured, err := configuredImages(ctx, h)
+	if err != nil {
+		return Imported{}, err
+	}
+	uses := []bundle.Use{bundle.UsePod, bundle.UseHost}
+	if configured != nil && !slices.ContainsFunc(configured, func(one image.Wanted) bool { return one.Packed }) {
+		uses = uses[:1]
+	}
+	all := wantedOf(of, uses...)
+	missing, err := mirror.Missing(ctx, h.Images, all)
+	if err != nil {
+		return Imported{}, err
+	}
+	if len(missing) > 0 {
+		from, err := unpack(ctx)
+		if err != nil {
+			return Imported{}, err
+		}
+		if err := bring(ctx, h, from, missing); err != nil {
+			return Imported{}, err
+		}
+	}
+	if err := release(ctx, h, all, configured); err != nil {
+		return Imported{}, err
+	}
+	return Imported{There: len(all) - len(missing), New: len(missing)}, nil
+}
+
+// release unpins other versions of the images. What bundles with other images brought stays: they may be the user's own.
+func release(ctx context.Context, h *host.Host, all, configured []image.Wanted) error {
+	var keep []host.Image
+	repositories := map[string]bool{}
+	for _, one := range all {
+		repositories[repository(one.Image)] = true
+	}
+	for _, one := range slices.Concat(all, configured) {
+		keep = append(keep, host.Image{Name: one.Image, Digest: one.Digest, Pinned: true})
+	}
+	have, err := h.Images.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, one := range have {
+		if one.Pinned && !repositories[repository(one.Name)] {
+			keep = append(keep, one)
+		}
+	}
+	return h.Images.Release(ctx, keep)
+}
+
+// repository is a reference without tag and digest, in full; the reference as it is when it is none.
+func repository(of string) string {
+	named, err := reference.ParseNormalizedNamed(of)
+	if err != nil {
+		return of
+	}
+	return named.Name()
+}
+
+// configuredImages are those that the node's configuration lists; nil for a machine that is no node yet.
+func configuredImages(ctx context.Context, h *host.Host) ([]image.Wanted, error) {
+	raw, err := h.Files.Read(ctx, layout.FileImages)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return image.DecodeWanted(raw)
+}
+
+func wantedOf(contents *bundle.Contents, uses ...bundle.Use) []image.Wanted {
+	var out []image.Wanted
+	for _, one := range contents.Images(uses...) {
+		out = append(out, image.Wanted{Image: one.Pinned(), Digest: one.Digest, When: image.Join, Packed: one.Use == bundle.UseHost})
+	}
+	return out
+}
+
+// bring imports the images from the bundle; of those for hosts nobody makes a container, so they stay packed.
+func bring(ctx context.Context, h *host.Host, from host.Blobs, list []image.Wanted) error {
+	for _, one := range list {
+		take := h.Images.Import
+		if one.Packed {
+			take = h.Images.Store
+		}
+		if err := take(ctx, host.Image{Name: one.Image, Digest: one.Digest, Pinned: true}, from); err != nil {
+			return fmt.Errorf("bring image %s: %w", one.Image, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// ofOthers are things that somebody else has on a machine; they are there after a reset as before.
+const ofOthers = `
+mkdir -p /opt/bin /etc/systemd/system /etc/sysctl.d
+echo 'mine' >/opt/bin/mine
+echo 'vm.swappiness = 42' >/etc/sysctl.d/90-mine.conf; sysctl -q -p /etc/sysctl.d/90-mine.conf
+printf '[Service]\nExecStart=/bin/sleep infinity\n' >/etc/systemd/system/mine.service; systemctl daemon-reload; systemctl start mine.service
+ip link add mine0 addrgenmode none type veth peer name mine1 addrgenmode none; ip addr add 192.0.2.77/32 dev mine0; ip link set mine0 up; ip route add 198.51.100.0/24 dev mine0`
+
+// rejoins resets the worker and joins it again under its name, several times; nothing is left on it in between.
+func (c *cluster) rejoins(worker *host, rounds int) {
+	c.reset(worker)
+	worker.run("bash", "-ec", ofOthers)
+	before := worker.run("bash", "-c", machineState)
+	for round := range rounds {
+		worker.run("bash", "-c", c.joinLine())
+		c.ready()
+		c.reset(worker)
+		c.sameMachine(fmt.Sprintf("round %d", round+1), before, worker.run("bash", "-c", machineState))
+	}
+	for _, command := range []string{"test -s /opt/bin/mine", "systemctl is-active mine.service", "ip route show 198.51.100.0/24 | grep mine0", "test $(sysctl -n vm.swappiness) = 42"} {
+		worker.run("bash", "-c", command)
+	}
+	worker.run("bash", "-c", "ip link del mine0; systemctl stop mine.service; rm -r /opt/bin/mine /etc/systemd/system/mine.service /etc/sysctl.d/90-mine.conf; systemctl daemon-reload")
+	worker.run("bash", "-c", c.joinLine())
+	c.ready()
+}
+
+// TestChaosRejoin does it as often as issue 5 says.
+func TestChaosRejoin(t *testing.T) {
+	chaos(t)
+	c := newStory(t).newCluster("worker-1")
+	c.rejoins(c.workers[0], 5)
+}
+
+// reset takes the machine out of the cluster, and asks it what is left.
+func (c *cluster) reset(worker *host) {
+	c.Helper()
+	worker.run("gardenadm", "reset", "--yes")
+	c.nodeIsGone(worker)
+	c.leavesNothing(worker)
+}
+
+// leavesNothing: the machine's own comparison with how it was finds no difference, without a reboot.
+func (c *cluster) leavesNothing(worker *host) {
+	c.Helper()
+	out := worker.run("gardenadm", "reset", "--verify", "-o", "json")
+	var verified struct {
+		Differences []struct{ Kind, Item, Change, Tolerated string }
+	}
+	check(c, json.Unmarshal([]byte(out), &verified))
+	for _, difference := range verified.Differences {
+		if difference.Tolerated == "" {
+			c.Errorf("left on %s: %+v", worker.Name(), difference)
+		}
+	}
+}
+
+// nodeIsGone: with the Node go its lease and the requests for its certificates.
+func (c *cluster) nodeIsGone(worker *host) {
+	c.Helper()
+	c.eventually("nothing of "+worker.Name()+" is in the API", time.Minute, func() error {
+		out, err := c.cp.kubectl("get", "nodes,leases,csr", "-A", "--no-headers", "-o", "custom-columns=K:.kind,N:.metadata.name,U:.spec.username")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(out) {
+			if regexp.MustCompile(`\b` + worker.Name() + `\s|:` + worker.Name() + `\s`).MatchString(line) {
+				return fmt.Errorf("there is %s", strings.TrimSpace(line))
+			}
+		}
+		return nil
+	})
+}
+
+// kernelOwn are settings that come with a module of the kernel, and figures that the kernel changes itself.
+var kernelOwn = regexp.MustCompile(`^/proc/sys/net/(netfilter|bridge|ipv[46]/(vs|conf/[^/]+|neigh/[^/]+)|ipv4/tcp_mem|ipv4/udp_mem)|^/proc/sys/net/netfilter|conntrack|^[a-z_0-9]+ [0-9]+ [0-9]+ .* (Live|Loading) `)
+
+// sameMachine compares two looks at a machine by our own eyes, not by the record that reset trusts.
+func (c *cluster) sameMachine(when, before, after string) {
+	c.Helper()
+	old, now := strings.Split(before, "\n"), strings.Split(after, "\n")
+	for _, line := range only(old, now) {
+		if !kernelOwn.MatchString(line) && !passing(line) {
+			c.Errorf("%s: gone is %s", when, line)
+		}
+	}
+	for _, line := range only(now, old) {
+		if !kernelOwn.MatchString(line) && !passing(line) {
+			c.Errorf("%s: left is %s", when, line)
+		}
+	}
+}
+
+// passing says that a line of a machine's state is about this moment: directories in which something was made and removed, logs.
+func passing(line string) bool {
+	return strings.HasPrefix(line, "/run/gardenadm") || regexp.MustCompile(`^/\S* d `).MatchString(line)
+}
+
+// nodeIsRemoved: the Node goes while its machine is off; when the machine is back it finds itself out, and can be reset.
+func (c *cluster) nodeIsRemoved(worker *host) {
+	check(c, worker.Stop(c.ctx))
+	c.cp.run("gardenadm", "node", "remove", worker.Name(), "--force")
+	c.nodeIsGone(worker)
+	check(c, worker.Start(c.ctx))
+	worker.run("gardenadm", "reset", "--yes")
+	c.leavesNothing(worker)
+	c.nodeIsGone(worker)
+}
