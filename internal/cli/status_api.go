@@ -13,12 +13,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/render/osc"
+	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
 // apiPatience bounds all questions to the API server together: status is quick also when it hangs.
@@ -153,16 +153,12 @@ func (s *apiStatus) askPods(ctx context.Context, api *kube.Client) error {
 
 // askPublished looks for the configuration that this node's agent follows; a node that is being made has none.
 func (s *apiStatus) askPublished(ctx context.Context, h *host.Host, api *kube.Client) {
-	raw, err := h.Files.Read(ctx, layout.FileAgentConfig)
+	name, err := hoststep.AgentSecret(ctx, h)
 	if err != nil {
 		return
 	}
-	config := &nodeagentv1alpha1.NodeAgentConfiguration{}
-	if yaml.Unmarshal(raw, config) != nil {
-		return
-	}
 	object := &corev1.Secret{}
-	key := client.ObjectKey{Namespace: metav1.NamespaceSystem, Name: config.Controllers.OperatingSystemConfig.SecretName}
+	key := client.ObjectKey{Namespace: metav1.NamespaceSystem, Name: name}
 	if api.Get(ctx, key, object) == nil {
 		s.Published = object.Annotations[osc.AnnotationChecksum]
 	}

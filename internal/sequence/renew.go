@@ -46,7 +46,7 @@ func (r *Renew) Graph() *flow.Graph {
 	kubelet := g.Add("renew the kubelet's certificates", flow.Do(r.renewKubelet).Retry(decisionWait, tryAgain), agent)
 	ask := g.Add("issue the cluster's certificates", flow.Do(r.ask).Unless(r.onWorker).Retry(requestWait, tryAgain), kubelet)
 	laid := g.Add("wait until this node has them", flow.Do(r.waitForFiles).Unless(r.onWorker).Retry(renewWait, time.Second), ask)
-	g.Add("wait until the API server works with them", flow.Do(hoststep.Diagnosed(r.Host, diagnosis.Control, r.ready)).Retry(apiWait, apiEvery), laid)
+	g.Add("wait until the control plane works with them", flow.Do(hoststep.Diagnosed(r.Host, diagnosis.Control, r.works)).Retry(renewWait, time.Second), laid)
 	return g
 }
 
@@ -140,11 +140,18 @@ func (r *Renew) waitForFiles(ctx context.Context) error {
 	return hoststep.WaitForNewCertificates(ctx, r.Host, r.Since)
 }
 
-// ready asks with the new certificates.
-func (r *Renew) ready(ctx context.Context) error {
+// works asks with the new certificates. The node agent says that a configuration is applied when all that runs by it works.
+func (r *Renew) works(ctx context.Context) error {
 	api, err := r.clientOf(ctx, r.kubeconfig())
 	if err != nil {
 		return err
 	}
-	return api.Ready(ctx)
+	if err := api.Ready(ctx); err != nil {
+		return err
+	}
+	name, err := hoststep.AgentSecret(ctx, r.Host)
+	if err != nil {
+		return err
+	}
+	return apistep.Applied(ctx, api, r.node.Name, name)
 }

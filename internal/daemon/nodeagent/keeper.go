@@ -44,10 +44,10 @@ type keeper struct {
 }
 
 func newKeeper(d *daemon) *keeper {
-	desired := &newest{secret: d.config.Controllers.OperatingSystemConfig.SecretName, renamed: make(chan struct{}, 1)}
+	found := &newest{secret: d.config.Controllers.OperatingSystemConfig.SecretName, renamed: make(chan struct{}, 1)}
 	k := &keeper{
 		daemon: d, agent: agent.NewIn(*d.Host, d.Supply, layout.UnitNodeAgent), spare: newSpare(),
-		newest: desired, turn: newTurn(d, desired.secretName),
+		newest: found, turn: newTurn(d, found.secretName),
 		wake: make(chan struct{}, 1), tries: retry{first: soon, last: syncRetry},
 	}
 	d.self.onChange(func(node *corev1.Node) {
@@ -74,7 +74,11 @@ func (k *keeper) run(ctx context.Context) error {
 		return err
 	}
 	if known != nil {
-		if err := k.take(ctx, known); err != nil {
+		want, err := k.want(ctx, known)
+		if err == nil {
+			err = k.take(ctx, known, want)
+		}
+		if err != nil {
 			k.Log.Warn("the last known configuration cannot be used", "error", err)
 		}
 	}
@@ -100,29 +104,31 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-// step brings the host a step nearer to what is desired, and returns when to look again.
+// step brings the host a step nearer to what is desired, and returns when to look again. Whatever a newer configuration waits for or
+// fails with, the host is kept at the one that it has.
 func (k *keeper) step(ctx context.Context) (time.Duration, error) {
-	wait, ahead, err := k.advance(ctx)
-	if err != nil {
-		return 0, err
-	}
+	wait, ahead, problem := k.advance(ctx)
 	if k.kept == nil {
 		k.say(ahead)
-		return wait, nil
+		return wait, problem
 	}
-	if err := k.keep(ctx); err != nil {
-		return 0, err
+	err := k.keep(ctx)
+	if err != nil {
+		return 0, errors.Join(problem, err)
 	}
 	lack, err := k.settle(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if lack != nil {
+	switch {
+	case err != nil:
+		return 0, errors.Join(problem, err)
+	case lack != nil:
 		k.say(lack.Error())
-		return soon, nil
+		return soon, problem
+	}
+	if err := k.report(ctx); err != nil {
+		wait, ahead = min(wait, turnPoll), "the API: "+err.Error()
 	}
 	k.say(ahead)
-	return wait, k.report(ctx)
+	return wait, problem
 }
 
 // say tells what the node waits for, once.
@@ -138,7 +144,7 @@ func (k *keeper) advance(ctx context.Context) (wait time.Duration, ahead string,
 	wait = jitter(k.config.Controllers.OperatingSystemConfig.SyncPeriod.Duration)
 	if k.newest.serial() {
 		if err := k.turn.resume(ctx); err != nil {
-			ahead = err.Error()
+			ahead = "the API: " + err.Error()
 		}
 	}
 	next := k.newest.after(k.kept)
@@ -160,24 +166,24 @@ func (k *keeper) advance(ctx context.Context) (wait time.Duration, ahead string,
 		}
 	}
 	k.Log.Info("new configuration", "checksum", next.checksum)
-	return wait, "", k.take(ctx, next)
+	return wait, "", k.take(ctx, next, want)
 }
 
-// mayChange returns "" when it is this node's turn, or this host needs no change; otherwise it says whose turn it is.
+// mayChange returns "" when it is this node's turn, or this host needs no change; otherwise it says whose turn it is, or why nobody knows.
 func (k *keeper) mayChange(ctx context.Context, want agent.Want) (who string, err error) {
 	plan, err := k.agent.Plan(ctx, want)
 	if err != nil || !plan.Touches() {
 		return "", err
 	}
-	return k.turn.take(ctx)
+	who, err = k.turn.take(ctx)
+	if err != nil {
+		who = "the API: " + err.Error()
+	}
+	return who, nil
 }
 
 // take makes the configuration the one that the host is kept at, also after a restart.
-func (k *keeper) take(ctx context.Context, next *desired) error {
-	want, err := k.want(ctx, next)
-	if err != nil {
-		return err
-	}
+func (k *keeper) take(ctx context.Context, next *desired, want agent.Want) error {
 	if err := k.keepKnown(ctx, next); err != nil {
 		return err
 	}

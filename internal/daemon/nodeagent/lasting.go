@@ -56,6 +56,10 @@ func (c *certificates) renewHere(ctx context.Context, agent, kubelet bool) (bool
 		c.identity.replace(&pair)
 	}
 	if kubelet {
+		// A kubelet that starts before its manifests have changed, and before there is an API, does not take the change (GA-3047).
+		if old := hoststep.EndedConfiguration(ctx, c.Host); old != "" {
+			return false, fmt.Errorf("renew %s: %s comes first", layout.FileKubeletCert, old)
+		}
 		fresh, err := c.renewFile(ctx, layout.FileKubeletCert, authority)
 		if err != nil {
 			return false, err

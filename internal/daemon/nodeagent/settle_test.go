@@ -147,6 +147,27 @@ func TestHolderOfTheTurnDies(t *testing.T) {
 	}
 }
 
+// TestTurnWithoutAPI: a change that waits for a turn does not keep the node from being kept as it is.
+func TestTurnWithoutAPI(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newAPI(), "cp1", "control-plane")
+		old := w.publish(configuration("a=1"), serial)
+		w.register()
+		w.run()
+		pass(time.Minute)
+		w.expect(w.applied() == old, "the first configuration is not applied")
+		w.api.refuse("get *v1.Lease")
+		w.publish(configuration("a=2"), serial)
+		w.write(fileSysctl, "a=3", 0o644)
+		pass(time.Minute)
+		w.expect(w.read(fileSysctl) == "a=1" && w.applied() == old, "the setting is %q", w.read(fileSysctl))
+		w.expect(len(w.events("OSCFailed")) == 0, "an API that is away is told as a failure of the configuration: %q", w.events("OSCFailed"))
+		w.api.refuse("")
+		pass(time.Minute)
+		w.expect(w.read(fileSysctl) == "a=2", "the change does not come")
+	})
+}
+
 func TestProbeURL(t *testing.T) {
 	container := corev1.Container{Ports: []corev1.ContainerPort{{Name: "health", ContainerPort: 2381}}}
 	tests := map[string]corev1.HTTPGetAction{

@@ -49,9 +49,11 @@ var errAway = errors.New("connection refused")
 // api is a cluster's API in memory that can be away, and counts what it is asked.
 type api struct {
 	client.WithWatch
-	mu    sync.Mutex
-	away  bool
-	asked map[string]int
+	mu   sync.Mutex
+	away bool
+	// refused is a question that fails alone.
+	refused string
+	asked   map[string]int
 }
 
 func newAPI() *api {
@@ -81,8 +83,9 @@ func newAPI() *api {
 
 func (a *api) answer(verb string, object any, do func() error) error {
 	a.mu.Lock()
-	a.asked[fmt.Sprintf("%s %T", verb, object)]++
-	away := a.away
+	what := fmt.Sprintf("%s %T", verb, object)
+	a.asked[what]++
+	away := a.away || what == a.refused
 	a.mu.Unlock()
 	if away {
 		return errAway
@@ -139,6 +142,13 @@ func (a *api) setAway(away bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.away = away
+}
+
+// refuse lets one kind of question fail, as "get *v1.Lease"; "" for none.
+func (a *api) refuse(what string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refused = what
 }
 
 // count returns what was asked since it was called last.

@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// duration is after how long a holder that renews no more counts as dead; it renews three times as often.
-	duration = 15 * time.Second
-	renewal  = duration / 3
+	// duration is after how long a holder that renews no more counts as dead. A changed Shoot starts the only API server anew, on a
+	// slow machine for most of a minute, in which nobody can renew.
+	duration = 90 * time.Second
+	renewal  = 5 * time.Second
 	// separator stands between the host and the process in a holder's identity.
 	separator = "/"
 )

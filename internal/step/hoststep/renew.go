@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	nodeagentv1alpha1 "github.com/gardener/gardener/pkg/apis/config/nodeagent/v1alpha1"
+	"sigs.k8s.io/yaml"
+
 	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
@@ -36,6 +39,29 @@ func EndedCertificates(ctx context.Context, h *host.Host) []diagnosis.Certificat
 	return slices.DeleteFunc(diagnosis.Certificates(ctx, h), func(one diagnosis.Certificate) bool {
 		return one.Authority || time.Now().Before(one.Expires)
 	})
+}
+
+// EndedConfiguration is a file of this node's configuration whose certificate is over; "" for none.
+func EndedConfiguration(ctx context.Context, h *host.Host) string {
+	for _, one := range EndedCertificates(ctx, h) {
+		if configured(one.Path) {
+			return one.Path
+		}
+	}
+	return ""
+}
+
+// AgentSecret is the name of the Secret with the configuration that this node's agent follows.
+func AgentSecret(ctx context.Context, h *host.Host) (string, error) {
+	raw, err := h.Files.Read(ctx, layout.FileAgentConfig)
+	if err != nil {
+		return "", fmt.Errorf("read the node agent's configuration: %w", err)
+	}
+	config := &nodeagentv1alpha1.NodeAgentConfiguration{}
+	if err := yaml.Unmarshal(raw, config); err != nil {
+		return "", fmt.Errorf("read the node agent's configuration: %w", err)
+	}
+	return config.Controllers.OperatingSystemConfig.SecretName, nil
 }
 
 // WaitForNewCertificates is nil once all certificates that the configuration of this node brings were issued since the time.

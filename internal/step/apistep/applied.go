@@ -1,0 +1,29 @@
+package apistep
+
+import (
+	"context"
+	"fmt"
+
+	nodeagentv1alpha1 "github.com/gardener/gardener/pkg/apis/config/nodeagent/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/gardenadm/gardenadm/internal/render/osc"
+)
+
+// Applied is nil once the node has applied the configuration that is published in the Secret.
+func Applied(ctx context.Context, api client.Reader, node, secret string) error {
+	published, found := &corev1.Secret{}, &corev1.Node{}
+	if err := api.Get(ctx, client.ObjectKey{Namespace: metav1.NamespaceSystem, Name: secret}, published); err != nil {
+		return fmt.Errorf("read the published configuration: %w", err)
+	}
+	if err := api.Get(ctx, client.ObjectKey{Name: node}, found); err != nil {
+		return fmt.Errorf("read Node %s: %w", node, err)
+	}
+	want, have := published.Annotations[osc.AnnotationChecksum], found.Annotations[nodeagentv1alpha1.AnnotationKeyChecksumAppliedOperatingSystemConfig]
+	if have != want {
+		return fmt.Errorf("wait for node %s: it has not applied configuration %.12s yet", node, want)
+	}
+	return nil
+}
