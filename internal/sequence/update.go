@@ -17,7 +17,7 @@ import (
 // not whole, and goes on being made of the manifests that it was begun with.
 func (i *Init) checkUpdate(ctx context.Context) error {
 	defined, err := definition.Load(ctx, i.api)
-	if apierrors.IsNotFound(err) {
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) { // nor may the administrator have any rights yet
 		return flow.Permanent(hoststep.SameManifests(ctx, i.Host, *i.Manifests))
 	}
 	if err != nil {
