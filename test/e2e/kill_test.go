@@ -91,9 +91,10 @@ func (h *host) state() []string {
 cd /
 find etc/kubernetes etc/containerd etc/cni etc/sysctl.d etc/systemd/journald.conf.d opt var/lib/static-pods var/lib/gardenadm var/lib/gardener-node-agent -printf '%y %m %U:%G %p\n'
 find var/lib/etcd-main -maxdepth 3 -printf '%y %m %U:%G %p\n'
-find opt etc/containerd etc/sysctl.d etc/systemd/journald.conf.d etc/systemd/system -name '*' -type f -exec sha256sum {} +
+find opt etc/containerd etc/sysctl.d etc/systemd/journald.conf.d etc/systemd/system -name '*' -type f ! -name hosts.toml -exec sha256sum {} +
+cat etc/containerd/certs.d/*/hosts.toml
 cat root/.bashrc | sha256sum
-for u in containerd kubelet gardener-node-network; do systemctl show -p Id,LoadState,ActiveState,SubState,UnitFileState $u.service | paste -sd' '; done
+for u in containerd kubelet gardener-node-network gardener-api-proxy gardener-image-mirror gardener-node-agent gardenlet; do systemctl show -p Id,LoadState,ActiveState,SubState,UnitFileState $u.service | paste -sd' '; done
 `
 	out := strings.Split(strings.TrimSpace(h.run("bash", "-c", script)), "\n")
 	out = append(out, strings.Split(h.mustKubectl("get", "all,cm,sa,clusterroles,clusterrolebindings,roles,rolebindings", "-A", "--no-headers",

@@ -15,7 +15,7 @@ mkdir -p /opt/bin /etc/systemd/system /etc/sysctl.d
 echo 'mine' >/opt/bin/mine
 echo 'vm.swappiness = 42' >/etc/sysctl.d/90-mine.conf; sysctl -q -p /etc/sysctl.d/90-mine.conf
 printf '[Service]\nExecStart=/bin/sleep infinity\n' >/etc/systemd/system/mine.service; systemctl daemon-reload; systemctl start mine.service
-ip link add mine0 addrgenmode none type veth peer name mine1 addrgenmode none; ip addr add 192.0.2.77/32 dev mine0; ip link set mine0 up; ip route add 198.51.100.0/24 dev mine0`
+ip link add mine0 type veth peer name mine1; for l in mine0 mine1; do echo 1 >/proc/sys/net/ipv6/conf/$l/disable_ipv6; done; ip addr add 192.0.2.77/32 dev mine0; ip link set mine0 up; ip route add 198.51.100.0/24 dev mine0`
 
 // rejoins resets the worker and joins it again under its name, several times; nothing is left on it in between.
 func (c *cluster) rejoins(worker *host, rounds int) {
@@ -109,6 +109,7 @@ func passing(line string) bool {
 
 // nodeIsRemoved: the Node goes while its machine is off; when the machine is back it finds itself out, and can be reset.
 func (c *cluster) nodeIsRemoved(worker *host) {
+	worker.run("bash", "-c", c.joinLine()) // it is a node, whatever became of the parts before
 	check(c, worker.Stop(c.ctx))
 	c.cp.run("gardenadm", "node", "remove", worker.Name(), "--force")
 	c.nodeIsGone(worker)

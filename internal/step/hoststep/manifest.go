@@ -67,20 +67,32 @@ func SameManifests(ctx context.Context, h *host.Host, set manifest.Set) error {
 	return nil
 }
 
-// RemoveHalfWritten removes what a killed run began to write into the state directory: it may hold Secrets, and nobody finishes it.
-// The caller holds the machine's lock, so nobody is writing there now.
+// RemoveHalfWritten removes what a killed run began to write: it may hold Secrets, and nobody finishes it. The caller holds the machine's
+// lock; if the node agent is writing there at this moment, it writes again.
 func RemoveHalfWritten(ctx context.Context, h *host.Host) error {
-	names, err := h.Files.List(ctx, layout.DirState)
+	for _, directory := range []string{
+		layout.DirState, layout.DirSecrets, path.Dir(layout.FileServingCert), layout.DirAgent, layout.DirAgentCredentials,
+		layout.DirKubelet, path.Dir(layout.FileKubeletCert), path.Dir(layout.FileAdminKubeconfig),
+	} {
+		if err := removeHalfWritten(ctx, h, directory); err != nil {
+			return fmt.Errorf("remove half-written files: %w", err)
+		}
+	}
+	return nil
+}
+
+func removeHalfWritten(ctx context.Context, h *host.Host, directory string) error {
+	names, err := h.Files.List(ctx, directory)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("look for half-written files: %w", err)
+		return err
 	}
 	for _, name := range names {
 		if strings.HasPrefix(name, host.TempPrefix) {
-			if err := h.Files.Remove(ctx, path.Join(layout.DirState, name)); err != nil {
-				return fmt.Errorf("remove half-written file: %w", err)
+			if err := h.Files.Remove(ctx, path.Join(directory, name)); err != nil {
+				return err
 			}
 		}
 	}
