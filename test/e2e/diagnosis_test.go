@@ -34,6 +34,8 @@ func TestDiagnosis(t *testing.T) {
 	node.run("gardenadm", "init", "--bundle", "/root/bundle")
 	s.eventually("healthy after init", time.Minute, node.healthy)
 
+	// The node agent would mend in seconds what is broken here.
+	node.run("systemctl", "kill", "--signal=STOP", "gardener-node-agent.service")
 	node.run("systemctl", "stop", "kubelet.service")
 	node.says("GA-3003", "kubelet.service is stopped", "systemctl start kubelet.service")
 	node.run("systemctl", "stop", "containerd.service")
@@ -58,6 +60,7 @@ func TestDiagnosis(t *testing.T) {
 	}
 	node.run("cp", "/root/kube-apiserver.yaml", manifest)
 	s.eventually("healthy after the manifest was restored", 3*time.Minute, node.healthy)
+	node.run("systemctl", "kill", "--signal=CONT", "gardener-node-agent.service")
 }
 
 // status returns the exit code and all that was said.
