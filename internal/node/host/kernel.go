@@ -31,12 +31,18 @@ const dirSettings = "/proc/sys"
 // mostSetting is longer than any setting that a person makes; longer ones are tables of the kernel.
 const mostSetting = 1024
 
+// dirBinaryFormats has no settings, and systemd mounts something there as soon as somebody looks.
+const dirBinaryFormats = dirSettings + "/fs/binfmt_misc"
+
 func (kernel) Settings(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
 	err := filepath.WalkDir(dirSettings, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			if errors.Is(err, fs.ErrNotExist) && path != dirSettings {
 				return nil // a link went away
+			}
+			if err == nil && path == dirBinaryFormats {
+				return fs.SkipDir
 			}
 			return err
 		}

@@ -72,16 +72,27 @@ func SameManifests(ctx context.Context, h *host.Host, set manifest.Set) error {
 func RemoveHalfWritten(ctx context.Context, h *host.Host) error {
 	for _, directory := range []string{
 		layout.DirState, layout.DirSecrets, path.Dir(layout.FileServingCert), layout.DirAgent, layout.DirAgentCredentials,
-		layout.DirKubelet, path.Dir(layout.FileKubeletCert), path.Dir(layout.FileAdminKubeconfig),
+		layout.DirKubelet, path.Dir(layout.FileKubeletCert), path.Dir(layout.FileKubeletConfig), layout.DirKubeletConfig,
+		path.Dir(layout.FileAdminKubeconfig), layout.DirManifests, layout.DirBin, layout.DirCNIBin,
+		path.Dir(layout.FileContainerdConf), layout.DirContainerdDropIns, path.Dir(layout.FileSysctl), path.Dir(layout.FileJournaldConf), dirUnits,
 	} {
-		if err := removeHalfWritten(ctx, h, directory); err != nil {
+		if err := removeHalfWritten(ctx, h, directory, 0); err != nil {
+			return fmt.Errorf("remove half-written files: %w", err)
+		}
+	}
+	for _, tree := range []string{layout.DirStaticPods, layout.DirRegistryHosts} { // a pod's volumes, with directories of theirs
+		if err := removeHalfWritten(ctx, h, tree, 3); err != nil {
 			return fmt.Errorf("remove half-written files: %w", err)
 		}
 	}
 	return nil
 }
 
-func removeHalfWritten(ctx context.Context, h *host.Host, directory string) error {
+// dirUnits is where the node's units are.
+const dirUnits = "/etc/systemd/system"
+
+// removeHalfWritten looks into a directory, and into as many levels of directories below it.
+func removeHalfWritten(ctx context.Context, h *host.Host, directory string, levels int) error {
 	names, err := h.Files.List(ctx, directory)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -90,10 +101,25 @@ func removeHalfWritten(ctx context.Context, h *host.Host, directory string) erro
 		return err
 	}
 	for _, name := range names {
+		below := path.Join(directory, name)
 		if strings.HasPrefix(name, host.TempPrefix) {
-			if err := h.Files.Remove(ctx, path.Join(directory, name)); err != nil {
+			if err := h.Files.Remove(ctx, below); err != nil {
 				return err
 			}
+			continue
+		}
+		if levels == 0 {
+			continue
+		}
+		info, err := h.Files.Stat(ctx, below)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode.IsDir() {
+			continue
+		}
+		if err == nil {
+			err = removeHalfWritten(ctx, h, below, levels-1)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
