@@ -75,11 +75,7 @@ func TestInit(t *testing.T) {
 	s.eventually("the cluster is usable after a power cut", 2*time.Minute, node.serviceAnswers)
 	node.clusterIsUsable()
 
-	left, err := s.network.PacketsLeft(s.ctx)
-	check(t, err)
-	if left != 0 {
-		t.Errorf("%d packets tried to leave the machines' network, want none", left)
-	}
+	s.nothingLeft()
 }
 
 // cutIsReal proves that a machine cannot dial an outside address, before anything is claimed about an air gap.

@@ -155,13 +155,17 @@ func (h *host) pinned(name string) (string, error) {
 	return "", fmt.Errorf("%s is not there, or not pinned: %v\n%s", name, err, out.Stdout)
 }
 
-// driftIsHealed: a file that somebody changes or removes is as it should be within a minute or two, and it is told.
+// driftIsHealed: files and units that somebody changes, removes or stops are soon as they should be, and it is told.
 func (c *cluster) driftIsHealed() {
+	const config = "/var/lib/kubelet/config/kubelet"
+	sums := map[string]string{}
 	for _, node := range c.nodes() {
-		kubelet := node.run("sha256sum", "/var/lib/kubelet/config/kubelet")
-		node.run("bash", "-c", "echo '# by hand' >>/var/lib/kubelet/config/kubelet; rm /etc/sysctl.d/99-k8s-general.conf; systemctl stop kubelet.service")
-		c.eventually("the files of "+node.Name()+" are healed", 2*time.Minute, func() error {
-			if now := node.run("sha256sum", "/var/lib/kubelet/config/kubelet"); now != kubelet {
+		sums[node.Name()] = node.run("sha256sum", config)
+		node.run("bash", "-c", "echo '# by hand' >>"+config+"; rm /etc/sysctl.d/99-k8s-general.conf; systemctl stop kubelet.service")
+	}
+	for _, node := range c.nodes() {
+		c.eventually(node.Name()+" is healed", 2*time.Minute, func() error {
+			if now := node.run("sha256sum", config); now != sums[node.Name()] {
 				return fmt.Errorf("the kubelet's configuration is another one")
 			}
 			_, err := node.Exec(c.ctx, "bash", "-c", "test -s /etc/sysctl.d/99-k8s-general.conf && systemctl is-active kubelet.service")
@@ -169,7 +173,7 @@ func (c *cluster) driftIsHealed() {
 		})
 		c.eventually("the drift of "+node.Name()+" is told", time.Minute, func() error {
 			events, err := c.cp.kubectl("get", "events", "-A", "--field-selector=involvedObject.name="+node.Name())
-			if err == nil && !strings.Contains(events, "/var/lib/kubelet/config/kubelet") {
+			if err == nil && !strings.Contains(events, config) {
 				err = fmt.Errorf("events are\n%s", events)
 			}
 			return err

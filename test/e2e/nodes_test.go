@@ -180,14 +180,16 @@ func (c *cluster) servicesAnswer() {
 	for _, from := range c.echoes() {
 		answered := map[string]bool{}
 		c.eventually("pods of all nodes answer a pod on "+from.node, time.Minute, func() error {
-			out, err := c.in(from, "get", "http://echo.default.svc.cluster.local/")
-			if err == nil {
-				answered[strings.TrimSpace(out)] = true
+			for range 3 * len(c.nodes()) { // each request goes to any of them
+				out, err := c.in(from, "get", "http://echo.default.svc.cluster.local/")
+				if err != nil {
+					return err
+				}
+				if answered[strings.TrimSpace(out)] = true; len(answered) == len(c.nodes()) {
+					return nil
+				}
 			}
-			if len(answered) < len(c.nodes()) {
-				return fmt.Errorf("only %v, %v", answered, err)
-			}
-			return nil
+			return fmt.Errorf("only %v", answered)
 		})
 		for _, args := range [][]string{
 			{"exchange", "tcp", "echo.default.svc.cluster.local:8081", "100000"},
