@@ -41,7 +41,7 @@ verify: setup ## format, vet, staticcheck, generated code, layers, unit tests wi
 	@hack/verify
 
 integration-test e2e: build
-	@go test -count=1 -timeout=40m ./test/...
+	@go test -count=1 -timeout=60m ./test/...
 
 test: verify e2e ## verify, then the stories on machine containers
 
