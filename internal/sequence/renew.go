@@ -43,10 +43,11 @@ func (r *Renew) Graph() *flow.Graph {
 	who := g.Add("find out which node this is", flow.Do(hoststep.Explained(r.look)))
 	api := g.Add("connect with the API server", flow.Do(hoststep.Diagnosed(r.Host, diagnosis.Control, r.connect)).Retry(apiWait, apiEvery), who)
 	agent := g.Add("renew the node agent's certificate", flow.Do(r.renewAgent).Retry(decisionWait, tryAgain), api)
-	kubelet := g.Add("renew the kubelet's certificates", flow.Do(r.renewKubelet).Retry(decisionWait, tryAgain), agent)
-	ask := g.Add("issue the cluster's certificates", flow.Do(r.ask).Unless(r.onWorker).Retry(requestWait, tryAgain), kubelet)
+	ask := g.Add("issue the cluster's certificates", flow.Do(r.ask).Unless(r.onWorker).Retry(requestWait, tryAgain), agent)
 	laid := g.Add("wait until this node has them", flow.Do(r.waitForFiles).Unless(r.onWorker).Retry(renewWait, time.Second), ask)
-	g.Add("wait until the control plane works with them", flow.Do(hoststep.Diagnosed(r.Host, diagnosis.Control, r.works)).Retry(renewWait, time.Second), laid)
+	works := g.Add("wait until the control plane works with them", flow.Do(hoststep.Diagnosed(r.Host, diagnosis.Control, r.works)).Retry(renewWait, time.Second), laid)
+	// Last: a kubelet that was just started does not take changed manifests until it has seen the API (GA-3047).
+	g.Add("renew the kubelet's certificates", flow.Do(r.renewKubelet).Retry(decisionWait, tryAgain), works)
 	return g
 }
 

@@ -410,3 +410,21 @@ func TestManifestThatTheKubeletDoesNotTake(t *testing.T) {
 	m.fake.SetUnit(layout.UnitKubelet, running(), host.UnitRun{Since: time.Now()}, host.JournalLine{Time: time.Now().Add(-time.Minute), Text: line})
 	m.expect(fault.RefusedFlag, "no-such-flag")
 }
+
+// The node agent restarts a kubelet that does not take a manifest: who waits gives it the time.
+func TestManifestIsLeftToTheAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.ended("kube-apiserver", "1", "Error: unknown flag: --no-such-flag")
+		line := `I1122 18:58:40.757128 5226 kubelet.go:3085] "Failed to delete pod" pod="kube-system/kube-apiserver-machine-0" err="skipping delete because sources aren't ready yet"`
+		m.fake.SetUnit(layout.UnitKubelet, running(), host.UnitRun{Since: time.Now().Add(-time.Hour)}, host.JournalLine{Time: time.Now(), Text: line})
+		watch := &diagnosis.Watch{Scope: diagnosis.Control}
+		for at := 0; at <= 180; at += 20 {
+			found, definite := watch.Look(t.Context(), m.fake.Host())
+			if found == nil || found.Code != fault.ManifestIgnored || definite != (at >= 180) {
+				t.Fatalf("after %d s: got %v, definite %v", at, found, definite)
+			}
+			time.Sleep(20 * time.Second)
+		}
+	})
+}

@@ -14,6 +14,8 @@ const (
 	enoughRuns   = 3
 	patience     = 20 * time.Second
 	longPatience = 90 * time.Second // for what healthy components say too while they start
+	// agentPatience is for what the node agent mends: it gives the kubelet the grace of a pod and half a minute more.
+	agentPatience = 3 * time.Minute
 	// memory is for how long the runs of what is not seen any more count.
 	memory = time.Minute
 	// between is the pause between two looks: a look costs more than the question whether the API server answers.
@@ -102,6 +104,9 @@ func (w *Watch) definite(s suspect, now time.Time) bool {
 		if s.fault.Code != general(s.component) {
 			limit = longPatience / 2
 		}
+	}
+	if s.fault.Code == fault.ManifestIgnored {
+		limit = agentPatience
 	}
 	return len(known.runs) >= enoughRuns || now.Sub(known.since) >= limit
 }
