@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +16,7 @@ import (
 // BenchmarkInit prints the figures of the first walk. Each round is a fresh machine; the figures are medians.
 //
 //	import-s:  bare machine (binary and bundle on disk) → bundle imported
+//	images-s:  of that, images from the file into containerd
 //	ready-s:   bundle imported → all system pods Ready
 //	total-s:   command start → exit
 //	pss-MiB:   sum of PSS of all processes of the machine after a minute at idle
@@ -28,7 +31,8 @@ func BenchmarkInit(b *testing.B) {
 		check(b, err)
 		figures["total-s"] = append(figures["total-s"], time.Since(start).Seconds())
 		check(b, node.allPodsReady(systemPods))
-		begin, imported, ready := moments(b, node.run("cat", "/root/events.jsonl"))
+		begin, importing, imported, ready := moments(b, node.run("cat", "/root/events.jsonl"))
+		figures["images-s"] = append(figures["images-s"], imported.Sub(importing).Seconds())
 		figures["import-s"] = append(figures["import-s"], imported.Sub(begin).Seconds())
 		figures["ready-s"] = append(figures["ready-s"], ready.Sub(imported).Seconds())
 		time.Sleep(time.Minute)
@@ -37,6 +41,31 @@ func BenchmarkInit(b *testing.B) {
 		b.Logf("round %d: PSS in MiB by program: %s", i+1, table)
 		check(b, node.Remove(s.ctx))
 	}
+	report(b, figures)
+}
+
+// BenchmarkBundle prints the figures of the bundle's file; they are medians.
+//
+//	size-MiB:  the file
+//	pack-s:    images whose layers are compressed already → file
+//	verify-s:  every byte of the file looked at, on this computer
+func BenchmarkBundle(b *testing.B) {
+	const rounds = 5
+	s := newStory(b)
+	figures := map[string][]float64{}
+	timed := func(name string, do func()) {
+		began := time.Now()
+		do()
+		figures[name] = append(figures[name], time.Since(began).Seconds())
+	}
+	file := filepath.Join(b.TempDir(), "bundle.tar.zst")
+	for range rounds {
+		timed("pack-s", func() { s.gardenadm("bundle", "create", "--images", s.product(".local/bundle"), "-o", file) })
+		timed("verify-s", func() { s.gardenadm("bundle", "verify", file) })
+	}
+	info, err := os.Stat(file)
+	check(b, err)
+	figures["size-MiB"] = []float64{float64(info.Size()) / (1 << 20)}
 	report(b, figures)
 }
 
@@ -50,8 +79,8 @@ func report(b *testing.B, figures map[string][]float64) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// moments reads from init's events when it began, when the images were imported and when all components were Ready.
-func moments(b *testing.B, events string) (begin, imported, ready time.Time) {
+// moments reads from init's events when it began, when its images were being and had been imported, and when all components were Ready.
+func moments(b *testing.B, events string) (begin, importing, imported, ready time.Time) {
 	scanner := bufio.NewScanner(strings.NewReader(events))
 	for scanner.Scan() {
 		var event struct {
@@ -63,16 +92,18 @@ func moments(b *testing.B, events string) (begin, imported, ready time.Time) {
 			begin = event.Time
 		}
 		switch event.Task + " " + event.Event {
+		case "import images started":
+			importing = event.Time
 		case "import images done":
 			imported = event.Time
 		case "wait for the components done":
 			ready = event.Time
 		}
 	}
-	if imported.IsZero() || ready.IsZero() {
+	if importing.IsZero() || imported.IsZero() || ready.IsZero() {
 		b.Fatalf("the events lack a task:\n%s", events)
 	}
-	return begin, imported, ready
+	return begin, importing, imported, ready
 }
 
 // pss sums the proportional set size of all processes of the machine, in MiB.

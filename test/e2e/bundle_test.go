@@ -114,6 +114,8 @@ func (h *host) imagesAreThoseOf(t *testing.T, inspected string) {
 		h.mustKubectl("get", "pods", "-A", "-o", `jsonpath={.items[*].spec['containers','initContainers'][*].image}`),
 		h.run("grep", "-h", "sandbox =", "/etc/containerd/config.toml"),
 		h.run("cat", "/var/lib/gardener-node-agent/last-applied-osc.yaml"),
+		// What ran and has ended is in the kubelet's events.
+		h.mustKubectl("get", "events", "-A", "-o", `jsonpath={range .items[?(@.reason=="Pulled")]}{.message}{"\n"}{end}`),
 	} {
 		for _, digest := range digests.FindAllString(text, -1) {
 			used[digest] = true

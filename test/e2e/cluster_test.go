@@ -19,11 +19,14 @@ type cluster struct {
 	told    string // what the latest join said while it worked
 }
 
-// newCluster boots all machines bare, makes cp-1 a cluster, and joins the workers by the line that it prints.
+// newCluster boots all machines bare, proves that they reach nothing outside, makes cp-1 a cluster, and joins the workers by the line that it prints.
 func (s *story) newCluster(workers ...string) *cluster {
 	s.Helper()
 	c := &cluster{story: s, pods: systemPods}
 	joiners := s.bootJoiners(append([]string{"cp-1"}, workers...)...)
+	for _, one := range joiners {
+		s.cutIsReal(one)
+	}
 	c.cp = joiners[0]
 	check(s, c.cp.Copy(s.ctx, s.product(".local/bundle.tar.zst"), "/root/bundle"))
 	c.cp.run("gardenadm", "init", "--bundle", "/root/bundle")
@@ -104,14 +107,6 @@ func (c *cluster) nodeSays(node *host, path, want string, within time.Duration) 
 		}
 		return err
 	})
-}
-
-// cutIsReal proves of every machine that it reaches nothing outside, before anything is claimed about an air gap.
-func (c *cluster) cutIsReal() {
-	c.Helper()
-	for _, node := range c.nodes() {
-		c.story.cutIsReal(node)
-	}
 }
 
 // nothingLeft is the last proof of an air gap: nothing even tried to leave the network.

@@ -16,4 +16,7 @@ func TestJoin(t *testing.T) {
 	c.ready()
 	c.part(t, "reset and join again", func(c *cluster) { c.rejoins(c.workers[1], 2) })
 	c.part(t, "removed from elsewhere", func(c *cluster) { c.nodeIsRemoved(c.workers[1]) })
+	c.part(t, "reset without an API", func(c *cluster) { c.resetsAlone(c.workers[0]) })
+	c.workers = nil
+	c.part(t, "reset of the control plane", (*cluster).controlPlaneIsReset)
 }

@@ -43,7 +43,6 @@ func TestNodes(t *testing.T) {
 	s := newStory(t)
 	c := s.newCluster("worker-1")
 	c.joinSecretly(s.bootJoiners("worker-2")[0])
-	c.cutIsReal()
 	c.ready()
 	c.workersAreSmall(t)
 	c.part(t, "second join", (*cluster).secondJoinChangesNothing)

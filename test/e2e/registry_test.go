@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,12 +45,15 @@ http:
   tls: {certificate: /root/registry/tls.crt, key: /root/registry/tls.key}
 `
 
-// plantAccess is how the nodes of the plant reach its registry: first a mirror that is down, by a proxy that nobody answers for.
+// plantName is what the plant calls its registry; only its proxy knows where that is.
+const plantName = "registry.plant.example:5000"
+
+// plantAccess is how the nodes of the plant reach its registry: first a mirror that is down; by a proxy what is not in their network.
 const plantAccess = `
 apiVersion: config.gardenadm.dev/v1alpha1
 kind: RegistryAccess
 metadata: {name: access}
-httpsProxy: http://192.0.2.7:3128
+httpsProxy: http://%[5]s
 proxySecretRef: {name: login}
 caBundleSecretRef: {name: authority}
 registries:
@@ -58,6 +62,7 @@ registries:
   - {url: "https://127.0.0.1:1"}
   - {url: "https://%[1]s", credentialsSecretRef: {name: login}}
 - {upstream: "%[1]s", credentialsSecretRef: {name: login}}
+- {upstream: "` + plantName + `", credentialsSecretRef: {name: login}}
 - {upstream: _default, mirrorsOnly: true, mirrors: [{url: "https://%[1]s", credentialsSecretRef: {name: login}}]}
 ---
 apiVersion: v1
@@ -94,18 +99,25 @@ func TestRegistry(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", filepath.Join(r.dir, "docker"))
 	s.gardenadm(create...)
 
+	proxy := s.startProxy(r.address())
 	node := s.bootWith("machine-0", file)
 	node.layManifests(s.builtinDirectory(map[string]string{"access.yaml": fmt.Sprintf(plantAccess,
-		r.address(), registryUser, registryPassword, base64.StdEncoding.EncodeToString(r.read("ca.crt")))}), "/root/shoot")
+		r.address(), registryUser, registryPassword, base64.StdEncoding.EncodeToString(r.read("ca.crt")), proxy.address())}), "/root/shoot")
 	node.run("gardenadm", "init", "-d", "/root/shoot", "--bundle", "/root/bundle")
 	check(t, node.allPodsReady(systemPods))
 
+	if asked := proxy.targets(); len(asked) > 0 {
+		t.Errorf("init asks the proxy for %q: a bundle has all that it needs", asked)
+	}
 	for pod, image := range map[string]string{
-		"mirrored": "docker.io/library/echo:v1", "direct": r.address() + "/library/echo:v1", "elsewhere": "registry.example.invalid/library/echo:v1",
+		"mirrored": "docker.io/library/echo:v1", "proxied": plantName + "/library/echo:v1", "direct": r.address() + "/library/echo:v1", "elsewhere": "registry.example.invalid/library/echo:v1",
 	} {
 		node.apply(strings.ReplaceAll(strings.ReplaceAll(fmt.Sprintf(tolerating, pod), "bundle.gardenadm.dev/test/echo:v1", image), "Never", "Always"))
 	}
-	s.eventually("images come from the registry", 2*time.Minute, func() error { return node.allPodsReady(systemPods + 3) })
+	s.eventually("images come from the registry", 2*time.Minute, func() error { return node.allPodsReady(systemPods + 4) })
+	if asked := proxy.targets(); !slices.Equal(asked, []string{plantName}) {
+		t.Errorf("the proxy was asked for %q, want %s alone", asked, plantName)
+	}
 	t.Run("secrets", node.proxyReachesContainerdOnly)
 
 	r.run("systemctl", "stop", "registry")
@@ -181,7 +193,7 @@ func (r *plantRegistry) makeAuthority() {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(r.story, err)
 	serving := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "registry"}, IPAddresses: []net.IP{r.Addr().AsSlice()},
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "registry"}, IPAddresses: []net.IP{r.Addr().AsSlice()}, DNSNames: []string{"registry.plant.example"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	servingRaw, err := x509.CreateCertificate(rand.Reader, serving, authority, key.Public(), authorityKey)

@@ -21,6 +21,7 @@ ip link add mine0 type veth peer name mine1; for l in mine0 mine1; do echo 1 >/p
 func (c *cluster) rejoins(worker *host, rounds int) {
 	c.reset(worker)
 	worker.run("bash", "-ec", ofOthers)
+	worker.nft("add table inet mine; add chain inet mine c { type filter hook input priority 5; }")
 	before := worker.run("bash", "-c", machineState)
 	for round := range rounds {
 		worker.run("bash", "-c", c.joinLine())
@@ -31,6 +32,7 @@ func (c *cluster) rejoins(worker *host, rounds int) {
 	for _, command := range []string{"test -s /opt/bin/mine", "systemctl is-active mine.service", "ip route show 198.51.100.0/24 | grep mine0", "test $(sysctl -n vm.swappiness) = 42"} {
 		worker.run("bash", "-c", command)
 	}
+	worker.nft("list table inet mine; delete table inet mine")
 	worker.run("bash", "-c", "ip link del mine0; systemctl stop mine.service; rm -r /opt/bin/mine /etc/systemd/system/mine.service /etc/sysctl.d/90-mine.conf; systemctl daemon-reload")
 	worker.run("bash", "-c", c.joinLine())
 	c.ready()
@@ -84,12 +86,15 @@ func (c *cluster) nodeIsGone(worker *host) {
 }
 
 // kernelOwn are settings that come with a module of the kernel, and figures that the kernel changes itself.
-var kernelOwn = regexp.MustCompile(`^/proc/sys/net/(netfilter|bridge|ipv[46]/(vs|conf/[^/]+|neigh/[^/]+)|ipv4/tcp_mem|ipv4/udp_mem)|^/proc/sys/net/netfilter|conntrack|^[a-z_0-9]+ [0-9]+ [0-9]+ .* (Live|Loading) `)
+var kernelOwn = regexp.MustCompile(`^/proc/sys/net/(netfilter|bridge|ipv[46]/vs|ipv4/tcp_mem|ipv4/udp_mem)|conntrack|^[a-z_0-9]+ [0-9]+ [0-9]+ .* (Live|Loading) `)
+
+// times are those of a directory: they change when something is made in it and removed again.
+var times = regexp.MustCompile(`(?m)^(/\S* d \d+ \d+:\d+) .*$`)
 
 // sameMachine compares two looks at a machine by our own eyes, not by the record that reset trusts.
 func (c *cluster) sameMachine(when, before, after string) {
 	c.Helper()
-	old, now := strings.Split(before, "\n"), strings.Split(after, "\n")
+	old, now := strings.Split(times.ReplaceAllString(before, "$1"), "\n"), strings.Split(times.ReplaceAllString(after, "$1"), "\n")
 	for _, line := range only(old, now) {
 		if !kernelOwn.MatchString(line) && !passing(line) {
 			c.Errorf("%s: gone is %s", when, line)
@@ -102,10 +107,9 @@ func (c *cluster) sameMachine(when, before, after string) {
 	}
 }
 
-// passing says that a line of a machine's state is about this moment: directories in which something was made and removed, logs, and
-// what systemd mounts anew whenever it starts a unit.
+// passing says that a line of a machine's state is about this moment: a run's lock, and what systemd mounts anew whenever it starts a unit.
 func passing(line string) bool {
-	return strings.HasPrefix(line, "/run/gardenadm") || strings.Contains(line, "/run/credentials/") || regexp.MustCompile(`^/\S* d `).MatchString(line)
+	return strings.HasPrefix(line, "/run/gardenadm") || strings.Contains(line, "/run/credentials/")
 }
 
 // nodeIsRemoved: the Node goes while its machine is off; when the machine is back it finds itself out, and can be reset.
@@ -118,4 +122,36 @@ func (c *cluster) nodeIsRemoved(worker *host) {
 	worker.run("gardenadm", "reset", "--yes")
 	c.leavesNothing(worker)
 	c.nodeIsGone(worker)
+}
+
+// resetsAlone: with the API gone a worker gives its machine back all the same, and says what it could not do.
+func (c *cluster) resetsAlone(worker *host) {
+	check(c, c.cp.Stop(c.ctx))
+	out, err := worker.Exec(c.ctx, "gardenadm", "reset", "--yes")
+	if err != nil || !strings.Contains(out.Stderr, "gardenadm node remove "+worker.Name()) {
+		c.Errorf("reset without an API: %v, and no word of node remove:\n%s", err, tail(out.Stderr, 12))
+	}
+	c.leavesNothing(worker)
+	check(c, c.cp.Start(c.ctx))
+	c.eventually("the API server is there again", 2*time.Minute, func() error {
+		_, err := c.cp.kubectl("get", "--raw=/readyz")
+		return err
+	})
+	c.cp.run("gardenadm", "node", "remove", worker.Name(), "--force")
+	c.nodeIsGone(worker)
+}
+
+// controlPlaneIsReset: the machine is as it was before init, and init makes a new cluster of it.
+func (c *cluster) controlPlaneIsReset() {
+	authority := c.cp.run("sha256sum", "/var/lib/gardener-node-agent/cluster-ca.crt")
+	if out, err := c.cp.Exec(c.ctx, "gardenadm", "reset", "--yes"); err == nil || !strings.Contains(out.Stderr, "--etcd-data") {
+		c.Errorf("reset of a control plane node without a word about etcd's data: %v\n%s", err, tail(out.Stderr, 12))
+	}
+	c.cp.run("gardenadm", "reset", "--yes", "--etcd-data=remove")
+	c.leavesNothing(c.cp)
+	c.cp.run("gardenadm", "init", "--bundle", "/root/bundle")
+	c.ready()
+	if now := c.cp.run("sha256sum", "/var/lib/gardener-node-agent/cluster-ca.crt"); now == authority {
+		c.Error("the new cluster has the authority of the old one")
+	}
 }

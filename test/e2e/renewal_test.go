@@ -78,7 +78,9 @@ func (c *cluster) waysAreChecked(worker *host) {
 		h.nft("add table inet story; add chain inet story c { type filter hook " + hook + " priority 0; }; add rule inet story c " + what)
 	}
 
+	before := worker.run("bash", "-c", machineState)
 	expect("nothing is in the way", nil)
+	worker.unchanged(c.TB.(*testing.T), "preflight", before, "/run/gardenadm.lock")
 	for _, one := range []struct {
 		when, hook, rule string
 		at               *host
@@ -146,11 +148,15 @@ func (h *host) certificates() []certificate {
 	return out
 }
 
-// olderThan says which files have a certificate from before the time.
-func olderThan(certificates []certificate, then time.Time) error {
-	for _, one := range certificates {
-		if !one.Authority && one.Begins.Add(time.Hour).Before(then.Truncate(time.Second)) && !strings.HasSuffix(one.Path, "kubelet-server-current.pem") {
-			return fmt.Errorf("%s is of %s", one.Path, one.Begins.Add(time.Hour))
+// sameAs says which file still has the certificate that it had. The kubelet sees to its serving certificate by itself.
+func sameAs(before, after []certificate) error {
+	had := map[string]certificate{}
+	for _, one := range before {
+		had[one.Path] = one
+	}
+	for _, one := range after {
+		if !one.Authority && one.Begins.Equal(had[one.Path].Begins) && !strings.HasSuffix(one.Path, "kubelet-server-current.pem") {
+			return fmt.Errorf("%s is still of %s", one.Path, one.Begins)
 		}
 	}
 	return nil
@@ -158,10 +164,10 @@ func olderThan(certificates []certificate, then time.Time) error {
 
 func (c *cluster) certificatesAreRenewed() {
 	for _, node := range []*host{c.cp, c.workers[0]} {
-		before := time.Now()
+		before, began := node.certificates(), time.Now()
 		c.Logf("%s\n%s", node.Name(), node.run("gardenadm", "certs", "renew"))
-		c.Logf("certs renew on %s takes %s", node.Name(), time.Since(before).Round(time.Second))
-		if err := olderThan(node.certificates(), before); err != nil {
+		c.Logf("certs renew on %s takes %s", node.Name(), time.Since(began).Round(time.Second))
+		if err := sameAs(before, node.certificates()); err != nil {
 			c.Errorf("on %s after certs renew: %v", node.Name(), err)
 		}
 		c.ready()

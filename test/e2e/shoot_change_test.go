@@ -24,6 +24,7 @@ const plantMirror = `
 apiVersion: config.gardenadm.dev/v1alpha1
 kind: RegistryAccess
 metadata: {name: access}
+httpsProxy: http://192.0.2.7:3128
 registries:
 - upstream: registry.example.com
   mirrors: [{url: "https://registry.plant.example:5000"}]
@@ -51,6 +52,7 @@ func (c *cluster) shootChangeRolls() {
 			return err
 		})
 		node.run("grep", "-q", "registry.plant.example:5000", "/etc/containerd/certs.d/registry.example.com/hosts.toml")
+		node.run("bash", "-ec", `tr '\0' '\n' </proc/$(systemctl show -P MainPID containerd)/environ | grep -x HTTPS_PROXY=http://192.0.2.7:3128`)
 	}
 	for _, worker := range c.workers {
 		c.nodeSays(worker, `{.metadata.labels.example\.com/team}`, "blue", time.Minute)
