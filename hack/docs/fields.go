@@ -11,7 +11,8 @@ import (
 const aboutFields = `# What a Shoot can say
 
 Every field of a Shoot (Gardener's core.gardener.cloud/v1beta1) and what comes of it in an autonomous cluster (internal/model/cluster).
-Nothing is ignored silently: what has no effect is refused with [GA-1004](errors.md), or kept for a garden that the cluster may be connected to.
+Nothing is ignored silently: what has no effect is refused with [GA-1004](errors.md), held against the rest of the manifests and does nothing else,
+or kept for a garden that the cluster may be connected to.
 A field that this version of gardenadm does not know is refused, too. Other annotations than those at the end are kept and mean nothing here.
 
 [most-fields](../test/testdata/shoots/most-fields) is a Shoot that sets nearly all of them.
@@ -52,8 +53,11 @@ func comesOf(field cluster.Field) string {
 		return "**refused**: " + field.Reason
 	}
 	text := field.Text
-	if field.Heed == cluster.Garden {
+	switch field.Heed {
+	case cluster.Garden:
 		text = "*kept for a garden*: " + text
+	case cluster.Checked:
+		text = "*checked, and does nothing else*: " + text
 	}
 	if only != "" {
 		text += "; only " + only + ": " + field.Reason

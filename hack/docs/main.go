@@ -88,11 +88,18 @@ func describe(out *bytes.Buffer, command *cobra.Command) {
 		text = command.Short + "."
 	}
 	fmt.Fprintf(out, "\n## %s\n\n%s\n", command.CommandPath(), text)
+	if command.Runnable() && !command.HasSubCommands() {
+		fmt.Fprintf(out, "\n```\n%s\n```\n", command.UseLine())
+	}
 	command.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		if f.Name == "help" || f.Hidden {
 			return
 		}
-		fmt.Fprintf(out, "\n- `--%s` %s", f.Name, f.Usage)
+		name := fmt.Sprintf("`--%s`", f.Name)
+		if f.Shorthand != "" {
+			name = fmt.Sprintf("`-%s`, %s", f.Shorthand, name)
+		}
+		fmt.Fprintf(out, "\n- %s %s", name, f.Usage)
 		if f.DefValue != "" && !strings.Contains(f.Usage, "default") {
 			fmt.Fprintf(out, " (default `%s`)", f.DefValue)
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/node/agent"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
@@ -250,6 +251,9 @@ func TestOpenRefuses(t *testing.T) {
 		{name: "truncated blob", damage: func(dir string) error { return os.Truncate(filepath.Join(dir, blob), 5) }, err: blob + " has 5 bytes instead of"},
 		{name: "damaged manifest", damage: damageManifest, err: "does not match its digest: the bundle is incomplete or damaged"},
 		{name: "no name", annotations: map[string]string{AnnotationName: ""}, err: "not a gardenadm bundle"},
+		{name: "of other programs, without registry", annotations: map[string]string{AnnotationName: "", AnnotationUse: "", AnnotationReference: "own:v1"},
+			err: `the name "own:v1", not one with registry and tag as registry.example.org/name:v1`},
+		{name: "of other programs, a tag alone", annotations: map[string]string{AnnotationName: "", AnnotationUse: "", AnnotationReference: "v1"}, err: `the name "v1"`},
 		{name: "no reference", annotations: map[string]string{AnnotationReference: ""}, err: AnnotationReference},
 		{name: "unknown use", annotations: map[string]string{AnnotationUse: "fun"}, err: `not "fun"`},
 	}
@@ -293,6 +297,25 @@ func flip(name string) error {
 	}
 	data[len(data)/2] ^= 0xff
 	return os.WriteFile(name, data, 0o644)
+}
+
+// A directory is read as a whole before anything is taken out of it, as a file is.
+func TestOriginOfADamagedDirectory(t *testing.T) {
+	whole := layerOf(t, types.OCILayerZStd, file("a", "content of a"))
+	digest, err := whole.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	directory := pack(t, annotated(nil), "amd64", whole)
+	if _, err := OpenOrigin(t.Context(), directory, amd64()); err != nil {
+		t.Fatal(err)
+	}
+	if err := flip(filepath.Join(directory, "blobs", "sha256", digest.Hex)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenOrigin(t.Context(), directory, amd64()); codes(err) != string(fault.BadBundle) || !strings.Contains(err.Error(), digest.Hex) {
+		t.Errorf("a flipped bit in a layer: %v", err)
+	}
 }
 
 func TestDamagedLayer(t *testing.T) {

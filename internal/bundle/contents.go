@@ -68,6 +68,11 @@ func newContents(path string, index, signed []byte, key *signature.Verifier) (*C
 
 // read reads manifests and configs, and refuses what is not for the architecture ("" stands for any).
 func (c *Contents) read(architecture string) error {
+	if c.isForeign() {
+		if err := c.adopt(architecture); err != nil {
+			return err
+		}
+	}
 	seen := map[string]string{}
 	for _, descriptor := range c.index.Manifests {
 		image, err := newImage(descriptor)

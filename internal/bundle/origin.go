@@ -19,8 +19,7 @@ type Origin struct {
 	architecture string
 }
 
-// OpenOrigin opens a file or a directory and checks it. A file is read once from its beginning to its end, and all of it is
-// verified; of a directory the large blobs are verified when they are used. Faults have codes BadBundle and BadSignature.
+// OpenOrigin opens a file or a directory, reads all of it once and verifies it. Faults have codes BadBundle and BadSignature.
 func OpenOrigin(ctx context.Context, path string, o Options) (*Origin, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -35,6 +34,11 @@ func OpenOrigin(ctx context.Context, path string, o Options) (*Origin, error) {
 		if err != nil {
 			return nil, err
 		}
+		for _, blob := range there.blobs() {
+			if err := there.verifyBlob(ctx, blob); err != nil {
+				return nil, fmt.Errorf("verify bundle %s: %w", path, err)
+			}
+		}
 		return &Origin{Contents: there.Contents, there: there, architecture: o.Architecture}, nil
 	}
 	contents, err := verify(ctx, path, o)
@@ -46,19 +50,6 @@ func OpenOrigin(ctx context.Context, path string, o Options) (*Origin, error) {
 
 // IsFile says that the bundle has to be unpacked before its blobs can be read.
 func (o *Origin) IsFile() bool { return o.there == nil }
-
-// Verify reads what OpenOrigin did not: all blobs of a directory.
-func (o *Origin) Verify(ctx context.Context) error {
-	if o.there == nil {
-		return nil
-	}
-	for _, blob := range o.blobs() {
-		if err := o.there.verifyBlob(ctx, blob); err != nil {
-			return fmt.Errorf("verify bundle %s: %w", o.Path, err)
-		}
-	}
-	return nil
-}
 
 // stream opens the file at path and hands it over. What the bundle is to blame for is BadBundle: not what the disk did, nor the end of ctx.
 func stream(ctx context.Context, path string, each func(*archive.Reader) error) error {

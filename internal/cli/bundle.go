@@ -35,9 +35,11 @@ func oneBundle(_ *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("unexpected argument %q", args[1])}
 }
 
+const flagKey = "key"
+
 // keyFlag is the same for all commands that verify a signature.
 func keyFlag(flags *pflag.FlagSet, key *string) {
-	flags.StringVar(key, "key", "", "PEM file with the public key that must have signed the bundle")
+	flags.Var(given{key}, flagKey, "PEM file with the public key that must have signed the bundle")
 }
 
 // interrupted gives the end by Ctrl-C its own exit code.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +16,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/bundle/pack"
 	"github.com/gardenadm/gardenadm/internal/bundle/signature"
 	"github.com/gardenadm/gardenadm/internal/bundle/source"
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/image"
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
@@ -49,11 +50,11 @@ func bundleCreateCommand(streams Streams) *cobra.Command {
 	}
 	flags := command.Flags()
 	manifestsFlag(flags, &options.manifests)
-	flags.StringVar(&options.images, "images", "", "where the images are: an OCI image layout (directory or tar), or a registry such as registry.example.org/mirror (default: as the image vector says)")
+	flags.Var(given{&options.images}, "images", "where the images are: an OCI image layout (directory or tar), or a registry such as registry.example.org/mirror (default: as the image vector says)")
 	flags.StringVar(&options.overwrite, "image-vector-overwrite", "", "file in the format of Gardener's image vectors that says where images are (default: the variable IMAGEVECTOR_OVERWRITE)")
-	flags.StringVar(&options.platform, "platform", "linux/"+runtime.GOARCH, "what the images are to be made for: linux/amd64 or linux/arm64")
+	flags.StringVar(&options.platform, "platform", "", "what the images are to be made for: linux/amd64 or linux/arm64 (default: the machines' of the Shoot where it states their architecture, else this one's)")
 	flags.StringVar(&options.registryCA, "registry-ca", "", "PEM file with an authority to trust when images are downloaded, beside the system's")
-	flags.StringVar(&options.signKey, "sign-key", "", "PEM file with the private key to sign the bundle with")
+	flags.Var(given{&options.signKey}, "sign-key", "PEM file with the private key to sign the bundle with")
 	flags.StringVarP(&options.output, "output", "o", "", "the file to make; one that is there is replaced")
 	flags.BoolVar(&options.list, "list", false, "print which images the cluster needs, what for and where they are looked for, and make nothing: to fill a registry, for example")
 	flags.StringVar(&options.logFormat, "log-format", "text", "progress on stderr as text or json")
@@ -62,13 +63,13 @@ func bundleCreateCommand(streams Streams) *cobra.Command {
 
 func runBundleCreate(ctx context.Context, options bundleCreateOptions, streams Streams) error {
 	if options.list {
-		return options.printImages(streams.Out)
+		return interrupted(ctx, options.printImages(ctx, streams.Out))
 	}
+	announce(streams.Err, options.logFormat)
 	packing, err := options.packing(ctx)
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	announce(streams.Err, options.logFormat)
 	observer, closeObserver := newProgress(options.logFormat, streams)
 	result, err := packing.Run(ctx, observer)
 	closeObserver()
@@ -81,12 +82,12 @@ func runBundleCreate(ctx context.Context, options bundleCreateOptions, streams S
 }
 
 // printImages prints a line for each image: its name, whether pods or hosts use it, and its reference.
-func (o bundleCreateOptions) printImages(out io.Writer) error {
-	platform, err := o.platformOf()
+func (o bundleCreateOptions) printImages(ctx context.Context, out io.Writer) error {
+	c, err := o.cluster()
 	if err != nil {
 		return err
 	}
-	c, err := o.cluster()
+	platform, err := o.platformOf(c)
 	if err != nil {
 		return err
 	}
@@ -94,22 +95,45 @@ func (o bundleCreateOptions) printImages(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	wish := source.Wish{Names: namesOf(images), Kubernetes: c.KubernetesVersion(), Platform: platform}
-	locations, _, err := o.locate(wish)
+	references, err := o.references(ctx, source.Wish{Names: namesOf(images), Kubernetes: c.KubernetesVersion(), Platform: platform})
 	if err != nil {
 		return err
 	}
 	for _, image := range images {
-		if _, err := fmt.Fprintf(out, "%-24s %-4s %s\n", image.Name, image.Use, locations[image.Name]); err != nil {
+		if _, err := fmt.Fprintf(out, "%-24s %-4s %s\n", image.Name, image.Use, references[image.Name]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// references says where each image is: in a registry, or by what name the layout has it.
+func (o bundleCreateOptions) references(ctx context.Context, wish source.Wish) (map[string]string, error) {
+	layout, err := o.layout(ctx, wish.Platform, wish.Names)
+	if err != nil {
+		return nil, err
+	}
+	if layout != nil {
+		return layout.References(ctx, wish.Names)
+	}
+	locations, _, err := o.locate(wish)
+	out := map[string]string{}
+	for name, location := range locations {
+		out[name] = location.String()
+	}
+	return out, err
+}
+
 // packing checks the flags and reads what they name; nothing is written yet.
 func (o bundleCreateOptions) packing(ctx context.Context) (*pack.Packing, error) {
-	platform, err := o.check()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	c, err := o.cluster()
+	if err != nil {
+		return nil, err
+	}
+	platform, err := o.platformOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -119,10 +143,6 @@ func (o bundleCreateOptions) packing(ctx context.Context) (*pack.Packing, error)
 			return nil, err
 		}
 	}
-	c, err := o.cluster()
-	if err != nil {
-		return nil, err
-	}
 	out.Kubernetes = c.KubernetesVersion()
 	if out.Images, err = demand.Images(c); err != nil {
 		return nil, err
@@ -131,33 +151,39 @@ func (o bundleCreateOptions) packing(ctx context.Context) (*pack.Packing, error)
 	return out, err
 }
 
-func (o bundleCreateOptions) platformOf() (source.Platform, error) {
-	platforms := []source.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}
-	at := slices.IndexFunc(platforms, func(p source.Platform) bool { return p.String() == o.platform })
-	if at < 0 {
-		return source.Platform{}, usageError{fmt.Errorf("--platform: %q is unknown: use linux/amd64 or linux/arm64", o.platform)}
+// platformOf is what --platform says, else the manifests, else this machine's.
+func (o bundleCreateOptions) platformOf(c *cluster.Cluster) (source.Platform, error) {
+	stated := c.Architecture()
+	out := source.Platform{OS: "linux", Architecture: cmp.Or(stated, runtime.GOARCH)}
+	switch o.platform {
+	case "", out.String():
+		return out, nil
+	case "linux/amd64", "linux/arm64":
+		out.Architecture = strings.TrimPrefix(o.platform, "linux/")
+	default:
+		return out, usageError{fmt.Errorf("--platform: %q is unknown: use linux/amd64 or linux/arm64", o.platform)}
 	}
-	return platforms[at], nil
+	if stated != "" {
+		return out, fault.New(fault.BadFlag, "--platform %s: the machines of the Shoot are %s (machine.architecture)", o.platform, stated).
+			Mend("leave out --platform, or mend the Shoot")
+	}
+	return out, nil
 }
 
-func (o bundleCreateOptions) check() (source.Platform, error) {
-	platform, err := o.platformOf()
-	if err != nil {
-		return source.Platform{}, err
-	}
+func (o bundleCreateOptions) check() error {
 	if o.logFormat != "text" && o.logFormat != "json" {
-		return source.Platform{}, usageError{fmt.Errorf("--log-format: %q is unknown: use text or json", o.logFormat)}
+		return usageError{fmt.Errorf("--log-format: %q is unknown: use text or json", o.logFormat)}
 	}
 	if o.output == "" {
-		return source.Platform{}, usageError{fmt.Errorf("--output is missing: name the file to make")}
+		return usageError{fmt.Errorf("--output is missing: name the file to make")}
 	}
 	if info, err := os.Stat(filepath.Dir(o.output)); err != nil || !info.IsDir() {
-		return source.Platform{}, usageError{fmt.Errorf("--output: %s is not a directory", filepath.Dir(o.output))}
+		return usageError{fmt.Errorf("--output: %s is not a directory", filepath.Dir(o.output))}
 	}
 	if info, err := os.Stat(o.output); err == nil && !info.Mode().IsRegular() {
-		return source.Platform{}, usageError{fmt.Errorf("--output: %s is not a file", o.output)}
+		return usageError{fmt.Errorf("--output: %s is not a file", o.output)}
 	}
-	return platform, nil
+	return nil
 }
 
 func (o bundleCreateOptions) cluster() (*cluster.Cluster, error) {
@@ -176,22 +202,51 @@ func (o bundleCreateOptions) cluster() (*cluster.Cluster, error) {
 // source opens where the images are: what is on this disk is a layout, all else a registry.
 func (o bundleCreateOptions) source(ctx context.Context, platform source.Platform, wanted *pack.Packing) (*source.Source, error) {
 	names := namesOf(wanted.Images)
-	info, err := os.Stat(o.images)
-	here := o.images != "" && err == nil
-	if here && o.overwrite != "" {
-		return nil, usageError{fmt.Errorf("--image-vector-overwrite: the images of the layout %s have their places already", o.images)}
+	if out, err := o.layout(ctx, platform, names); out != nil || err != nil {
+		return out, err
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil && !(here && info.IsDir()) { // a directory is read in place
-		return nil, usageError{fmt.Errorf("find the directory for downloads: %w", err)}
-	}
-	cache = filepath.Join(cache, "gardenadm", "blobs")
-	if here {
-		return source.Layout(ctx, o.images, platform, cache, names)
+	cache, err := downloads()
+	if err != nil {
+		return nil, err
 	}
 	wish := source.Wish{Names: names, Kubernetes: wanted.Kubernetes, Platform: platform}
 	return o.registry(wish, source.RegistryConfig{Platform: platform, Cache: cache})
 }
+
+// layout opens the image layout that --images names; nil where it names none.
+func (o bundleCreateOptions) layout(ctx context.Context, platform source.Platform, names []string) (*source.Source, error) {
+	info, err := os.Stat(o.images)
+	if o.images == "" || err != nil {
+		return nil, nil
+	}
+	if file, from := o.overwriting(); file != "" {
+		return nil, usageError{fmt.Errorf("%s: the images of the layout %s have their places already; leave one of the two out", from, o.images)}
+	}
+	cache, err := downloads()
+	if err != nil && !info.IsDir() { // a directory is read in place
+		return nil, err
+	}
+	return source.Layout(ctx, o.images, platform, cache, names)
+}
+
+// downloads is the directory where they are kept.
+func downloads() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", usageError{fmt.Errorf("find the directory for downloads: %w", err)}
+	}
+	return filepath.Join(cache, "gardenadm", "blobs"), nil
+}
+
+// overwriting is the file with the image vector to overwrite with, and what names it; the variable is Gardener's: one file serves both.
+func (o bundleCreateOptions) overwriting() (file, from string) {
+	if o.overwrite != "" {
+		return o.overwrite, "--image-vector-overwrite"
+	}
+	return os.Getenv(variableOverwrite), "variable " + variableOverwrite
+}
+
+const variableOverwrite = "IMAGEVECTOR_OVERWRITE"
 
 func namesOf(images []demand.Image) []string {
 	var out []string
@@ -229,11 +284,10 @@ func (o bundleCreateOptions) readSources(wish *source.Wish, config *source.Regis
 	if wish.Sources, err = image.Builtin(); err != nil {
 		return err
 	}
-	// The variable is Gardener's: one file serves both.
-	if overwrite := cmp.Or(o.overwrite, os.Getenv("IMAGEVECTOR_OVERWRITE")); overwrite != "" {
+	if overwrite, from := o.overwriting(); overwrite != "" {
 		raw, err := os.ReadFile(overwrite)
 		if err != nil {
-			return usageError{fmt.Errorf("read the image vector to overwrite with: %w", err)}
+			return usageError{fmt.Errorf("%s: read the image vector to overwrite with: %w", from, err)}
 		}
 		if wish.Overwrite, err = image.Parse(raw); err != nil {
 			return fmt.Errorf("%s: %w", overwrite, err)

@@ -81,6 +81,52 @@ func TestBundleCreateFromALayout(t *testing.T) {
 	}
 }
 
+// Without --platform the bundle is for the machines that the Shoot describes.
+func TestBundleCreateForTheShootsArchitecture(t *testing.T) {
+	atHome(t)
+	_, builtin, _ := run(t, "manifests")
+	onARM64 := strings.ReplaceAll(builtin, "        type: any\n", "        type: any-arm64\n        architecture: arm64\n")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "cluster.yaml"), []byte(onARM64), 0o644); err != nil || onARM64 == builtin {
+		t.Fatalf("the manifests are the built-in ones, %v", err)
+	}
+	var images []bundletest.Named
+	for _, name := range sources(t).Names() {
+		images = append(images, bundletest.Named{Name: name, Reference: "registry.test/" + name + ":v1", Appendable: anImage(t, name, "arm64")})
+	}
+	file := filepath.Join(t.TempDir(), "bundle.tar.zst")
+	code, out, stderr := run(t, "bundle", "create", "-d", dir, "--images", bundletest.Layout(t, images...), "-o", file)
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	checkCreated(t, file, out)
+	code, _, stderr = run(t, "bundle", "create", "-d", dir, "--platform", "linux/amd64", "-o", file)
+	if code != 2 || !strings.Contains(stderr, "GA-1001") || !strings.Contains(stderr, "are arm64") {
+		t.Errorf("for another architecture: exit code %d, %s", code, stderr)
+	}
+}
+
+// A list of what a layout has says by which names it has it.
+func TestBundleListOfALayout(t *testing.T) {
+	atHome(t)
+	var images []bundletest.Named
+	for _, name := range sources(t).Names() {
+		images = append(images, bundletest.Named{Name: name, Reference: "registry.test/" + name + ":v1", Appendable: anImage(t, name, "arm64")})
+	}
+	list := []string{"bundle", "create", "--list", "--platform", "linux/arm64", "--images"}
+	code, out, stderr := run(t, append(list, bundletest.Layout(t, images...))...)
+	if code != 0 || stderr != "" || !strings.Contains(out, " registry.test/etcd:v1\n") {
+		t.Errorf("exit code %d: %s%s", code, out, stderr)
+	}
+	if code, out, stderr := run(t, append(list, bundletest.Layout(t, images[1:]...))...); code != 2 || out != "" || !strings.Contains(stderr, "GA-1008") {
+		t.Errorf("of a layout that lacks one: exit code %d: %s%s", code, out, stderr)
+	}
+	t.Setenv("IMAGEVECTOR_OVERWRITE", "/some/file")
+	if code, _, stderr := run(t, append(list, bundletest.Layout(t, images...))...); code != 2 || !strings.Contains(stderr, "variable IMAGEVECTOR_OVERWRITE: the images of the layout") {
+		t.Errorf("with an overwrite that would not be heeded: exit code %d: %s", code, stderr)
+	}
+}
+
 func TestBundleCreateFromARegistry(t *testing.T) {
 	atHome(t)
 	server := httptest.NewServer(bundletest.Registry())

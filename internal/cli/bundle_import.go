@@ -26,7 +26,9 @@ func bundleImportCommand(streams Streams) *cobra.Command {
 		Long: "Imports the images of a bundle into this machine's containerd, pinned so that the kubelet never removes them. A control plane node serves\n" +
 			"them to all nodes; a worker takes those alone that pods run. What older bundles brought is left to the kubelet's garbage collection,\n" +
 			"unless the node still runs it. The bundle is checked as a whole before anything is changed. What is there already is passed over, so\n" +
-			"an import that was stopped can be run again. gardenadm init imports its bundle itself.",
+			"an import that was stopped can be run again. gardenadm init imports its bundle itself.\n" +
+			"Images of your own may come in an OCI image layout as docker save, ctr image export and skopeo write it, a directory or a tar, under their\n" +
+			"whole names, for example registry.example.org/name:v1.",
 		RunE: func(command *cobra.Command, args []string) error {
 			if os.Geteuid() != 0 {
 				return preconditionError{fault.New(fault.NotRoot, "import changes containerd's images: run it as root")}
@@ -39,7 +41,8 @@ func bundleImportCommand(streams Streams) *cobra.Command {
 }
 
 func runBundleImport(ctx context.Context, path, key string, streams Streams) error {
-	origin, err := openBundle(ctx, path, key, runtime.GOARCH)
+	announce(streams.Err, "text")
+	options, err := bundleOptions(key, runtime.GOARCH)
 	if err != nil {
 		return err
 	}
@@ -50,6 +53,11 @@ func runBundleImport(ctx context.Context, path, key string, streams Streams) err
 		return err
 	}
 	defer unlock() //nolint:errcheck // the lock ends with the process
+	origin, err := bundle.OpenImages(ctx, path, options, layout.DirBundle)
+	if err != nil {
+		return err
+	}
+	printNotes(streams.Err, unchecked(origin, key, flagKey), "text")
 	return importBundle(ctx, h, origin, layout.DirBundle, streams)
 }
 
@@ -58,7 +66,7 @@ func importBundle(ctx context.Context, h *host.Host, origin *bundle.Origin, dir 
 	if err := waitForRuntime(ctx, h, origin); err != nil {
 		return err
 	}
-	images, err := hoststep.KeepImages(ctx, h, origin.Contents, func(ctx context.Context) (*bundle.Bundle, error) { return origin.Unpack(ctx, dir) })
+	images, err := hoststep.AddImages(ctx, h, origin.Contents, func(ctx context.Context) (*bundle.Bundle, error) { return origin.Unpack(ctx, dir) })
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,10 @@ package cli
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -21,6 +24,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/bundle"
 	"github.com/gardenadm/gardenadm/internal/bundle/demand"
 	"github.com/gardenadm/gardenadm/internal/bundle/pack"
+	"github.com/gardenadm/gardenadm/internal/bundle/signature"
 	"github.com/gardenadm/gardenadm/internal/bundle/source"
 	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/node/host"
@@ -58,7 +62,9 @@ func bundleDirectory(t *testing.T) string {
 }
 
 // bundleFile packs the directory into a file.
-func bundleFile(t *testing.T) string {
+func bundleFile(t *testing.T) string { return signedBundleFile(t, nil) }
+
+func signedBundleFile(t *testing.T, signer pack.Signer) string {
 	t.Helper()
 	var names []string
 	for _, one := range bundleImages() {
@@ -71,6 +77,7 @@ func bundleFile(t *testing.T) string {
 	}
 	packing := pack.Packing{
 		Images: bundleImages(), Source: from, Platform: platform, Kubernetes: "1.36.3", Gardenadm: "v0.4.0", Output: filepath.Join(t.TempDir(), "bundle.tar.zst"),
+		Signer: signer,
 	}
 	if _, err := packing.Run(t.Context(), nil); err != nil {
 		t.Fatal(err)
@@ -180,6 +187,37 @@ func TestBundleVerify(t *testing.T) {
 		whole[0] ^= 1
 		if err := os.WriteFile(path, whole, 0o600); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// Whoever uses a signed bundle without a key is told that nobody checked who made it, and of a Shoot what a garden would refuse: first.
+func TestInitTellsWhatIsWorthKnowingFirst(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("init is for root")
+	}
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	signer, err := signature.LoadSigner(file, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const note, warning = "its signature was not checked", "a garden wants exactly 1 control plane node"
+	for path, signed := range map[string]bool{signedBundleFile(t, signer): true, bundleFile(t): false} {
+		// The bundle lacks images: it goes no further.
+		code, out, stderr := run(t, "init", "--dry-run", "-d", shoots+"/five-nodes", "--bundle", path)
+		if code != 2 || out != "" || strings.Contains(stderr, note) != signed || !strings.Contains(stderr, warning) {
+			t.Errorf("exit code %d, stdout %q: %s", code, out, stderr)
 		}
 	}
 }

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -18,9 +20,11 @@ import (
 // certificateStatus is what `certs check -o json` prints of each certificate.
 type certificateStatus struct {
 	diagnosis.Certificate
-	// Status is expired, soon (within the asked time) or ok.
+	// Status is unreadable, expired, soon (within the asked time) or ok. What is unreadable has nothing else than its path.
 	Status string `json:"status"`
 }
+
+const statusUnreadable = "unreadable"
 
 func certsCommand(streams Streams) *cobra.Command {
 	command := &cobra.Command{
@@ -39,7 +43,7 @@ func certsCheckCommand(streams Streams) *cobra.Command {
 	command := &cobra.Command{
 		Use: "check", Short: "List this node's certificates and when they end; nothing is changed", Args: noArguments,
 		Long: "Lists every certificate that programs of this node use, the one that ends first at the beginning, read from the disk: it works with\n" +
-			"the API down. Exit code 1 says that one has expired or ends within the time of --within.",
+			"the API down. Exit code 1 says that one has expired, ends within the time of --within, or cannot be read.",
 		RunE: func(command *cobra.Command, _ []string) error {
 			if os.Geteuid() != 0 {
 				return preconditionError{fault.New(fault.NotRoot, "certs check reads files of the system: run it as root")}
@@ -62,7 +66,11 @@ type certificateCheck struct {
 }
 
 func checkCertificates(ctx context.Context, h *host.Host, check certificateCheck, out io.Writer) error {
-	var all []certificateStatus
+	all := []certificateStatus{}
+	unreadable := diagnosis.UnreadableCertificates(ctx, h)
+	for _, file := range unreadable {
+		all = append(all, certificateStatus{diagnosis.Certificate{Path: file}, statusUnreadable})
+	}
 	var late []diagnosis.Certificate
 	for _, one := range diagnosis.Certificates(ctx, h) {
 		status := "ok"
@@ -80,17 +88,28 @@ func checkCertificates(ctx context.Context, h *host.Host, check certificateCheck
 	if err := printAs(out, check.Output, all, func() { printCertificates(out, all, check.Now) }); err != nil {
 		return err
 	}
-	if len(late) == 0 {
-		return nil
+	var errs []error
+	if len(all) == 0 {
+		errs = append(errs, fault.New(fault.NoCertificates, "list the certificates of this machine: there are none"))
 	}
-	return fault.New(fault.CertificateExpired, "%d of %d certificates have expired or end within %s, first %s (%s)",
-		len(late), len(all), check.Within, late[0].Subject, late[0].Path)
+	if len(unreadable) > 0 {
+		errs = append(errs, fault.New(fault.CertificateDamaged, "%d files have no certificate that can be read: %s", len(unreadable), strings.Join(unreadable, ", ")))
+	}
+	if len(late) > 0 {
+		errs = append(errs, fault.New(fault.CertificateExpired, "%d of %d certificates have expired or end within %s, first %s (%s)",
+			len(late), len(all)-len(unreadable), check.Within, late[0].Subject, late[0].Path))
+	}
+	return errors.Join(errs...)
 }
 
 func printCertificates(out io.Writer, all []certificateStatus, now time.Time) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "STATUS\tENDS\tLEFT\tSUBJECT\tFILE")
 	for _, one := range all {
+		if one.Status == statusUnreadable {
+			fmt.Fprintf(table, "%s\t-\t-\t-\t%s\n", one.Status, one.Path)
+			continue
+		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Status, one.Expires.UTC().Format(time.DateOnly), days(one.Expires.Sub(now)), one.Subject, one.Path)
 	}
 	table.Flush() //nolint:errcheck // as all printing of tables

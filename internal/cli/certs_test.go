@@ -93,6 +93,37 @@ func TestCertsCheckFindsThemAll(t *testing.T) {
 	}
 }
 
+// A damaged certificate is told, and a machine without any is no node.
+func TestCertsCheckOfWhatIsNoCertificate(t *testing.T) {
+	now := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	h := hosttest.New().Host()
+	check := func() (string, error) {
+		var out strings.Builder
+		err := checkCertificates(t.Context(), h, certificateCheck{Now: now, Output: "json"}, &out)
+		return strings.TrimSpace(out.String()), err
+	}
+	if out, err := check(); out != "[]" || ExitCode(err) != exitPrecondition {
+		t.Errorf("on a machine that is no node: %s, %v", out, err)
+	}
+	good := string(certificate(t, "x", now.Add(time.Hour)))
+	write(t, h, layout.FileServingCert, good)
+	if _, err := check(); err != nil {
+		t.Error(err)
+	}
+	damaged := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}))
+	for name, text := range map[string]string{"empty": "", "cut": good[:len(good)/2], "damaged": damaged, "half damaged": good + damaged} {
+		write(t, h, layout.FileKubeletCert, text)
+		out, err := check()
+		if ExitCode(err) != exitOther || !strings.Contains(err.Error(), layout.FileKubeletCert) || strings.Count(out, `"unreadable"`) != 1 {
+			t.Errorf("%s: %s, %v", name, out, err)
+		}
+	}
+	var text strings.Builder
+	if err := checkCertificates(t.Context(), h, certificateCheck{Now: now}, &text); err == nil || !strings.Contains(text.String(), "unreadable") {
+		t.Errorf("as text: %v\n%s", err, text.String())
+	}
+}
+
 func TestPreflightTowardsNoAddress(t *testing.T) {
 	if code, _, said := execute(t, "preflight", "--control-plane", "cp-1.example"); code != exitUsage || !strings.Contains(said, "cp-1.example") {
 		t.Errorf("exit code %d: %s", code, said)

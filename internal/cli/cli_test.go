@@ -97,14 +97,40 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		"init, network for address": {[]string{"init", "--bundle", missing, "--node-ip", "10.0.0.0/16"}, 2, `"10.0.0.0/16" is not an address`},
 		"init, unknown log format":  {[]string{"init", "--bundle", missing, "--log-format", "xml"}, 2, `"xml" is unknown`},
 		"init, no such bundle":      {[]string{"init", "--bundle", missing}, 2, "GA-1003"},
+		"variable that is not set":  {[]string{"manifests", "-d", ""}, 2, "--config-dir\" flag: it is empty"},
+		"variable for a key":        {[]string{"init", "--bundle", missing, "--bundle-key", ""}, 2, "it is empty"},
+		"variable for images":       {[]string{"bundle", "create", "--images=", "-o", missing}, 2, "it is empty"},
 		"node-network, bad network": {[]string{"run", "node-network", "--services", "10.0.0.1"}, 2, `"10.0.0.1" is not a network`},
 	} {
 		code, out, err := run(t, c.args...)
 		if code != c.code || out != "" {
 			t.Errorf("%s: exit code %d and stdout %q, want %d and none (%s)", name, code, out, c.code, err)
 		}
-		if !strings.HasPrefix(err, "Error: ") || !strings.Contains(err, c.want) {
+		if !strings.HasPrefix(strings.TrimPrefix(err, currentVersion().String()+"\n"), "Error: ") || !strings.Contains(err, c.want) {
 			t.Errorf("%s: stderr is %q, want %q", name, err, c.want)
+		}
+	}
+}
+
+// A report about a refused manifest or flag says which version refused it; what scripts read has no such line.
+func TestVersionIsToldFirst(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "missing"))
+	refused := []string{"-d", shoots + "-refused/wrong-kinds"}
+	for _, args := range [][]string{
+		append([]string{"init", "--bundle", "missing"}, refused...),
+		append([]string{"init", "--dry-run", "--bundle", "missing"}, refused...),
+		append([]string{"preflight", "-o", "json"}, refused...),
+		append([]string{"bundle", "create", "-o", filepath.Join(t.TempDir(), "x")}, refused...),
+		{"node", "remove", "worker"}, {"token", "create", "--print-join-command"}, {"token", "delete", "abcdef"}, {"join", "192.0.2.1"},
+	} {
+		code, out, stderr := run(t, args...)
+		if code == 0 || out != "" || strings.Count(stderr, "gardenadm devel (") != 1 || !strings.HasPrefix(stderr, currentVersion().String()+"\n") {
+			t.Errorf("%v: exit code %d, stdout %q, stderr %q", args, code, out, stderr)
+		}
+	}
+	for _, args := range [][]string{{"token", "list", "-o", "json"}, {"status", "-o", "json"}, {"version", "-o", "json"}, {"token", "generate"}} {
+		if _, out, stderr := run(t, args...); strings.Contains(out+stderr, "gardenadm devel (") {
+			t.Errorf("%v: stdout %q, stderr %q", args, out, stderr)
 		}
 	}
 }

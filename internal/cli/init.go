@@ -28,6 +28,8 @@ type initOptions struct {
 	dryRun    bool
 }
 
+const flagBundleKey = "bundle-key"
+
 func initCommand(streams Streams) *cobra.Command {
 	var options initOptions
 	command := &cobra.Command{
@@ -41,7 +43,7 @@ func initCommand(streams Streams) *cobra.Command {
 	flags := command.Flags()
 	manifestsFlag(flags, &options.manifests)
 	flags.StringVar(&options.bundle, "bundle", "", "the cluster's images: a file made by gardenadm bundle create, or an OCI image layout directory")
-	flags.StringVar(&options.bundleKey, "bundle-key", "", "PEM file with the public key that must have signed the bundle")
+	flags.Var(given{&options.bundleKey}, flagBundleKey, "PEM file with the public key that must have signed the bundle")
 	flags.StringVarP(&options.zone, "zone", "z", "", "this machine's zone, when the control plane's pool has several")
 	flags.StringVar(&options.nodeIP, "node-ip", "", "this machine's address in the cluster (default: source of the default route, else the only address)")
 	flags.BoolVar(&options.dryRun, "dry-run", false, "print every file, unit and object that init would make, secrets left out, and change nothing")
@@ -51,22 +53,24 @@ func initCommand(streams Streams) *cobra.Command {
 }
 
 func runInit(ctx context.Context, options initOptions, streams Streams) error {
+	announce(streams.Err, options.logFormat)
 	story, err := options.story(ctx)
 	if err != nil {
 		return err
 	}
 	defer story.Host.Close() //nolint:errcheck // the process ends
+	notes, err := story.Warnings(ctx)
+	if err != nil {
+		return err
+	}
+	printNotes(streams.Err, append(unchecked(story.Bundle, options.bundleKey, flagBundleKey), notes...), options.logFormat)
 	if options.dryRun {
 		return story.DryRun(ctx, streams.Out)
 	}
-	announce(streams.Err, options.logFormat)
 	observer, closeObserver := newObserver(options.logFormat, streams)
 	err = story.Run(ctx, observer)
 	closeObserver()
 	printWarnings(streams.Err, story.Machine.Warnings, options.logFormat)
-	if story.Cluster != nil {
-		printNotes(streams.Err, story.Cluster.Warnings, options.logFormat)
-	}
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -13,9 +14,31 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
 )
 
+// given is a flag's text that must not be empty: a variable of the shell that is not set would silently mean the default.
+type given struct{ text *string }
+
+func (g given) String() string {
+	if g.text == nil {
+		return ""
+	}
+	return *g.text
+}
+
+// Set is an error for the empty text.
+func (g given) Set(text string) error {
+	if text == "" {
+		return errors.New("it is empty: give it a value or leave the flag out")
+	}
+	*g.text = text
+	return nil
+}
+
+// Type is what stands in the help.
+func (given) Type() string { return "string" }
+
 // manifestsFlag is the same for all commands that read manifests.
 func manifestsFlag(flags *pflag.FlagSet, directory *string) {
-	flags.StringVarP(directory, "config-dir", "d", "", "directory with the Shoot and the other manifests (default: the built-in single-node Shoot)")
+	flags.VarP(given{directory}, "config-dir", "d", "directory with the Shoot and the other manifests (default: the built-in single-node Shoot)")
 }
 
 // readManifests reads the directory; none is nil.
@@ -51,13 +74,25 @@ func parseNodeIP(text string) (netip.Addr, error) {
 
 // openBundle opens and checks a file or directory; with a key it must be signed with it.
 func openBundle(ctx context.Context, path, keyFile, architecture string) (*bundle.Origin, error) {
-	options := bundle.Options{Architecture: architecture}
-	if keyFile != "" {
-		key, err := signature.LoadVerifier(keyFile)
-		if err != nil {
-			return nil, err
-		}
-		options.Key = key
+	options, err := bundleOptions(keyFile, architecture)
+	if err != nil {
+		return nil, err
 	}
 	return bundle.OpenOrigin(ctx, path, options)
+}
+
+func bundleOptions(keyFile, architecture string) (options bundle.Options, err error) {
+	options.Architecture = architecture
+	if keyFile != "" {
+		options.Key, err = signature.LoadVerifier(keyFile)
+	}
+	return options, err
+}
+
+// unchecked notes that nobody looks at the signature that a bundle has; flag is that which would.
+func unchecked(origin *bundle.Origin, keyFile, flag string) []string {
+	if keyFile != "" || !origin.Signed() {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is signed, but its signature was not checked: name the public key with --%s", origin.Path, flag)}
 }

@@ -67,6 +67,7 @@ func joinCommand(streams Streams) *cobra.Command {
 }
 
 func runJoin(ctx context.Context, options joinOptions, args []string, streams Streams) error {
+	announce(streams.Err, options.logFormat)
 	story, err := options.story(args)
 	if err != nil {
 		return err
@@ -77,7 +78,6 @@ func runJoin(ctx context.Context, options joinOptions, args []string, streams St
 	if options.dryRun {
 		run = story.Look().Run
 	}
-	announce(streams.Err, options.logFormat)
 	observer, closeObserver := newObserver(options.logFormat, streams)
 	err = run(ctx, observer)
 	closeObserver()
@@ -163,7 +163,8 @@ func (o joinOptions) readToken() (token.Token, error) {
 	return readTokenFile(o.tokenFile)
 }
 
-// parseServers reads addresses of API servers, separated by commas or given one by one, each with or without a port.
+// parseServers reads addresses of control plane nodes, separated by commas or given one by one, each with or without the API server's
+// port. Another port is refused: the mirror and the gardenlet are asked at the same address, and no forwarder has them.
 func parseServers(args []string) ([]netip.AddrPort, error) {
 	var out []netip.AddrPort
 	for _, text := range strings.Split(strings.Join(args, ","), ",") {
@@ -175,6 +176,10 @@ func parseServers(args []string) ([]netip.AddrPort, error) {
 		}
 		if err != nil || server.Port() == 0 || server.Addr().IsUnspecified() || server.Addr().Zone() != "" {
 			return nil, usageError{fmt.Errorf("%q is not the address of a control plane node, such as 192.0.2.1 or 192.0.2.1:6443", text)}
+		}
+		if server.Port() != cluster.APIServerPort {
+			return nil, usageError{fmt.Errorf("%q is a forwarder's address, not that of a control plane node: the API server listens on port %d there, and nodes reach more than that port",
+				text, cluster.APIServerPort)}
 		}
 		out = append(out, server)
 	}

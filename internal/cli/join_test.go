@@ -18,7 +18,8 @@ func TestParseServers(t *testing.T) {
 		want []string // nil: refused
 	}{
 		"as it is printed":     {[]string{"192.0.2.1,192.0.2.2"}, []string{"192.0.2.1:6443", "192.0.2.2:6443"}},
-		"one by one":           {[]string{"192.0.2.1", "192.0.2.2:443"}, []string{"192.0.2.1:6443", "192.0.2.2:443"}},
+		"one by one":           {[]string{"192.0.2.1", "192.0.2.2:6443"}, []string{"192.0.2.1:6443", "192.0.2.2:6443"}},
+		"behind a forwarder":   {[]string{"192.0.2.1", "192.0.2.2:443"}, nil},
 		"a name":               {[]string{"cp-1"}, nil},
 		"nothing behind comma": {[]string{"192.0.2.1,"}, nil},
 		"no port":              {[]string{"192.0.2.1:0"}, nil},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
 )
 
@@ -23,9 +24,10 @@ func manifestsCommand(streams Streams) *cobra.Command {
 			"At init, spec.networking.nodes becomes the network of the machine's address.\n" +
 			"With -d: prints the manifests of the directory in one form and order, or all that is wrong with reading them. Whether a cluster\n" +
 			"can be made of them is checked by init and preflight.\n" +
-			"With --for-garden: prints only what a garden must have before this cluster can be connected to it: the CloudProfile, and what\n" +
-			"installs its extensions (ControllerRegistration and ControllerDeployment, or an Extension for the garden's operator). Secrets\n" +
-			"that these refer to must be in the garden, too.",
+			"With --for-garden: prints only what a garden must have before this cluster can be connected to it: the CloudProfile, and for every\n" +
+			"kind and type that the Shoot needs a ControllerRegistration with its ControllerDeployment, made of an operator's Extension where\n" +
+			"there is one. What gardenadm serves itself is registered under its name, without a ControllerDeployment. What is still unserved is\n" +
+			"named on stderr; the garden may have it. Secrets that these refer to must be in the garden, too.",
 		RunE: func(*cobra.Command, []string) error { return printManifests(options, streams) },
 	}
 	flags := command.Flags()
@@ -45,7 +47,9 @@ func printManifests(options manifestsOptions, streams Streams) error {
 	}
 	printed, redacted := *set, false
 	if options.forGarden {
-		printed = manifest.ForGarden(printed)
+		var unserved []string
+		printed, unserved = cluster.ForGarden(printed)
+		printNotes(streams.Err, unserved, "text")
 	}
 	if !options.showSecrets {
 		printed, redacted = manifest.Redact(printed)

@@ -36,6 +36,8 @@ func nodeRemoveCommand(streams Streams) *cobra.Command {
 		Use: "remove NAME", Short: "Move a node's pods elsewhere and take it out of the cluster",
 		Long: "Moves the pods of a node elsewhere as their disruption budgets allow, and takes the node out of the cluster: its Node, leases, requests for\n" +
 			"certificates, and tokens for it alone. A node that does not answer is removed with --force; then its machine must be off.\n" +
+			"Nothing keeps a machine out that stays on, or is switched on again: its certificates are good until they end, and its kubelet makes the\n" +
+			"Node again when it starts. Reset it, or erase its disk.\n" +
 			"On a machine that is on, gardenadm reset does this and gives the machine back, too.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -58,6 +60,7 @@ func removeNode(ctx context.Context, name string, options removeOptions, streams
 	if err := checkLogFormat(options.logFormat); err != nil {
 		return err
 	}
+	announce(streams.Err, options.logFormat)
 	api, err := administrator()
 	if err != nil {
 		return err

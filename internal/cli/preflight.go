@@ -16,6 +16,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
+	"github.com/gardenadm/gardenadm/internal/model/offer"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/preflight"
 	"github.com/gardenadm/gardenadm/internal/render/catalog"
@@ -40,8 +41,9 @@ func preflightCommand(streams Streams) *cobra.Command {
 		Use: "preflight", Short: "Check whether this machine can become a node; nothing is changed", Args: noArguments,
 		Long: "Makes all checks that init makes before it changes anything, and reports all that they find. With the addresses of control\n" +
 			"plane nodes the checks are those of join: what a worker needs, and whether it and the control plane reach each other, both ways.\n" +
+			"Of a cluster to join only --config-dir tells its networks and whether its first pool of workers allows swap.\n" +
 			"It changes nothing; the kernel may load the module of a feature that is tried, and ports that others dial are listened on for a moment.\n" +
-			"Not tested: the ways between two workers, and copied addresses of network cards.\n\nChecks: " + strings.Join(preflight.Names(), ", "),
+			"Not tested: the ways between two workers.\n\nChecks: " + strings.Join(preflight.Names(), ", "),
 		RunE: func(command *cobra.Command, _ []string) error {
 			return runPreflight(command.Context(), options, streams)
 		},
@@ -61,6 +63,7 @@ func skipFlag(flags *pflag.FlagSet, skip *[]string) {
 }
 
 func runPreflight(ctx context.Context, options preflightOptions, streams Streams) error {
+	announce(streams.Err, "text")
 	address, err := parseNodeIP(options.nodeIP)
 	if err != nil {
 		return err
@@ -74,25 +77,12 @@ func runPreflight(ctx context.Context, options preflightOptions, streams Streams
 	}
 	h := host.New()
 	defer h.Close() //nolint:errcheck // the process ends
-	set, err := readManifests(options.manifests)
+	in, notes, err := options.input(controlPlane)
 	if err != nil {
 		return err
 	}
-	if set == nil {
-		set = new(manifest.Builtin(manifest.DefaultNodes()))
-	}
-	wanted, err := cluster.New(*set, "")
-	if err != nil {
-		return err
-	}
-	if err := catalog.Check(wanted); err != nil {
-		return err
-	}
-	in := hoststep.CheckInput(wanted, address, options.skip)
-	in.SyncTest = syncTest
-	if len(controlPlane) > 0 {
-		in.Role, in.Peers = preflight.Worker, &preflight.Peers{Addresses: controlPlane}
-	}
+	printNotes(streams.Err, notes, "text")
+	in.NodeIP, in.Skip, in.SyncTest = address, options.skip, syncTest
 	report, err := preflight.Run(ctx, h, in)
 	if err != nil {
 		return err
@@ -101,6 +91,35 @@ func runPreflight(ctx context.Context, options preflightOptions, streams Streams
 		return err
 	}
 	return failedChecks(report)
+}
+
+// input is what the checks are to know: those of init, or with a control plane those of join; notes are worth knowing about the
+// manifests. Without manifests nobody knows the networks
+// and pools of the cluster to join: they are not those of the built-in Shoot.
+func (o preflightOptions) input(controlPlane []netip.Addr) (in preflight.Input, notes []string, err error) {
+	joins, peers := len(controlPlane) > 0, &preflight.Peers{Addresses: controlPlane}
+	set, err := readManifests(o.manifests)
+	switch {
+	case err != nil:
+		return in, nil, err
+	case set == nil && joins:
+		return hoststep.JoinInput(offer.Offer{}, offer.Pool{}, peers), nil, nil
+	case set == nil:
+		set = new(manifest.Builtin(manifest.DefaultNodes()))
+	}
+	wanted, err := cluster.New(*set, "")
+	if err == nil {
+		err = catalog.Check(wanted)
+	}
+	if err != nil {
+		return in, nil, err
+	}
+	if !joins {
+		return hoststep.CheckInput(wanted, netip.Addr{}, nil), wanted.Warnings, nil
+	}
+	offered := offer.New(wanted, nil)
+	pool, err := offered.Pool("")
+	return hoststep.JoinInput(offered, pool, peers), wanted.Warnings, err
 }
 
 func parseControlPlane(texts []string) ([]netip.Addr, error) {

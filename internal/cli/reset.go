@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
@@ -43,6 +44,9 @@ func resetCommand(streams Streams) *cobra.Command {
 			"With the API gone it does what can be done here, and says what is left to do. After a failure or a crash run it again.\n" +
 			"Exit code 1 of --verify says that something is left.",
 		RunE: func(command *cobra.Command, _ []string) error {
+			if err := checkVerify(command.Flags()); err != nil {
+				return err
+			}
 			if os.Geteuid() != 0 {
 				return preconditionError{fault.New(fault.NotRoot, "reset changes the whole machine: run it as root")}
 			}
@@ -63,6 +67,19 @@ func resetCommand(streams Streams) *cobra.Command {
 	flags.StringVar(&options.logFormat, "log-format", "text", "progress on stderr as text or json")
 	outputFlag(command, &options.output)
 	return command
+}
+
+// checkVerify refuses flags of a reset beside --verify: whoever gives them expects one.
+func checkVerify(flags *pflag.FlagSet) error {
+	if verify, err := flags.GetBool("verify"); !verify || err != nil {
+		return err
+	}
+	for _, name := range []string{"yes", "force", "etcd-data", "timeout", "log-format"} {
+		if flags.Changed(name) {
+			return usageError{fmt.Errorf("--%s is for a reset; --verify changes nothing: run one after the other", name)}
+		}
+	}
+	return nil
 }
 
 func runReset(ctx context.Context, h *host.Host, options resetOptions, streams Streams) error {

@@ -48,6 +48,15 @@ func TestResetFlags(t *testing.T) {
 	}
 }
 
+// Whoever says --yes or what becomes of the data means a reset, and --verify is none.
+func TestVerifyRefusesFlagsOfAReset(t *testing.T) {
+	for _, flag := range []string{"--yes", "-y", "--force", "--etcd-data=remove", "--timeout=1m", "--log-format=json"} {
+		if code, _, said := execute(t, "reset", "--verify", flag); code != exitUsage || !strings.Contains(said, "--verify") {
+			t.Errorf("%s: exit code %d: %s", flag, code, said)
+		}
+	}
+}
+
 func TestNodeRemoveTakesOneName(t *testing.T) {
 	for _, args := range [][]string{{"node"}, {"node", "remove"}, {"node", "remove", "a", "b"}, {"node", "remove", "a", "--log-format=xml"}} {
 		var errors bytes.Buffer

@@ -133,7 +133,7 @@ func (s *nodeStatus) readNode(ctx context.Context, h *host.Host) error {
 
 // askProxy is nil when the endpoint proxy does not answer at once, which the state of its unit tells.
 func askProxy(ctx context.Context) *proxy.State {
-	ctx, cancel := context.WithTimeout(ctx, apiPatience)
+	ctx, cancel := context.WithTimeout(ctx, readyPatience)
 	defer cancel()
 	state, err := control.Client{Socket: layout.SocketProxy}.State(ctx)
 	if err != nil {

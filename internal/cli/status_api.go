@@ -21,8 +21,12 @@ import (
 	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
-// apiPatience bounds all questions to the API server together: status is quick also when it hangs.
-const apiPatience = 2 * time.Second
+// How long the API server may take, for each question: status is quick when it does not answer, and patient with large clusters.
+const (
+	readyPatience = 2 * time.Second
+	nodesPatience = 5 * time.Second
+	podsPatience  = 10 * time.Second
+)
 
 // apiStatus is what the API server tells.
 type apiStatus struct {
@@ -64,28 +68,37 @@ func (s apiStatus) String() string {
 
 // askAPI asks as the administrator; on a worker as the node agent, who sees nodes and its pool's configuration, and no pods.
 func askAPI(ctx context.Context, h *host.Host, self string) apiStatus {
-	ctx, cancel := context.WithTimeout(ctx, apiPatience)
-	defer cancel()
 	out := apiStatus{NodeList: []clusterNode{}, NotReady: []string{}}
 	api, admin, err := anyClient(ctx, h)
 	if err == nil {
-		err = api.Ready(ctx)
+		err = within(ctx, readyPatience, api.Ready)
 	}
 	if err != nil {
 		out.Error = err.Error()
 		return out
 	}
 	out.Ready, out.SystemGood = true, true
-	err = out.askNodes(ctx, api, self)
-	if err == nil && admin {
-		err = out.askPods(ctx, api)
-	}
-	if err != nil {
+	if err := out.askObjects(ctx, api, self, admin); err != nil {
 		out.Error = err.Error()
 		return out
 	}
-	out.askPublished(ctx, h, api)
+	_ = within(ctx, readyPatience, func(ctx context.Context) error { out.askPublished(ctx, h, api); return nil })
 	return out
+}
+
+// askObjects asks for nodes, and as the administrator for pods.
+func (s *apiStatus) askObjects(ctx context.Context, api *kube.Client, self string, admin bool) error {
+	err := within(ctx, nodesPatience, func(ctx context.Context) error { return s.askNodes(ctx, api, self) })
+	if err != nil || !admin {
+		return err
+	}
+	return within(ctx, podsPatience, func(ctx context.Context) error { return s.askPods(ctx, api) })
+}
+
+func within(ctx context.Context, limit time.Duration, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return ask(ctx)
 }
 
 // anyClient connects with the kubeconfig that has the most rights here.

@@ -83,6 +83,7 @@ func tokenCreateCommand(streams Streams) *cobra.Command {
 }
 
 func createToken(ctx context.Context, options tokenOptions, args []string, streams Streams) error {
+	announce(streams.Err, "text")
 	if err := token.CheckValidity(options.validity); err != nil {
 		return err
 	}
@@ -244,6 +245,7 @@ func tokenDeleteCommand(streams Streams) *cobra.Command {
 			return nil
 		},
 		RunE: func(command *cobra.Command, args []string) error {
+			announce(streams.Err, "text")
 			store, err := tokenStore()
 			if err != nil {
 				return err
@@ -276,7 +278,7 @@ func administrator() (*kube.Client, error) {
 	if err != nil {
 		return nil, preconditionError{fmt.Errorf("read kubeconfig: %w: run it as root on a control plane node, or set KUBECONFIG", err)}
 	}
-	api, err := kube.New(raw)
+	api, err := kube.NewFromElsewhere(raw)
 	if err != nil {
 		return nil, preconditionError{fault.New(fault.BadFlag, "read kubeconfig %s: %w", file, err)}
 	}

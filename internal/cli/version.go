@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
 )
 
@@ -44,12 +45,9 @@ func announce(out io.Writer, format string) {
 	fmt.Fprintln(out, string(raw))
 }
 
-// gardenerModule is the module whose types are spoken on the wire; its version is the Gardener version.
-const gardenerModule = "github.com/gardener/gardener/pkg/apis"
-
 func currentVersion() versionInfo {
 	out := versionInfo{
-		Gardenadm: "devel", Gardener: "unknown", Kubernetes: manifest.SupportedKubernetes(),
+		Gardenadm: "devel", Gardener: cluster.GardenerVersion, Kubernetes: manifest.SupportedKubernetes(),
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 	info, ok := debug.ReadBuildInfo()
@@ -58,11 +56,6 @@ func currentVersion() versionInfo {
 	}
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		out.Gardenadm = v
-	}
-	for _, module := range info.Deps {
-		if module.Path == gardenerModule {
-			out.Gardener = module.Version
-		}
 	}
 	return out
 }

@@ -8,6 +8,7 @@ const (
 	AgentConfiguration Code = "GA-2504"
 	NodeConfiguration  Code = "GA-2505"
 	RenewalUnreachable Code = "GA-2506"
+	NoCertificates     Code = "GA-2507"
 )
 
 func agents() []Entry {
@@ -30,5 +31,8 @@ func agents() []Entry {
 		{RenewalUnreachable, Precondition, "no control plane node renews this node's certificates",
 			"The node's certificates expired while the machine was off. Only a control plane node can renew them, and none answered at port 7445; the node agent asks again and again.",
 			"check that a control plane node runs and can be reached (gardenadm status there), and that this machine's clock is right (timedatectl)"},
+		{NoCertificates, Precondition, "this machine has no certificates of a cluster",
+			"Programs of a node have certificates in /var/lib/kubelet/pki and other places, and none of these has any: the machine is no node, or was reset.",
+			"run the command on a node; gardenadm init or join makes this machine one"},
 	}
 }

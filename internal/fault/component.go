@@ -28,6 +28,7 @@ const (
 	OutOfMemory          Code = "GA-3020"
 	RefusedFlag          Code = "GA-3021"
 	RefusedConfiguration Code = "GA-3022"
+	CertificateDamaged   Code = "GA-3023"
 )
 
 // Codes of class Component: the cause is known, and one part alone suffers from it.
@@ -107,6 +108,9 @@ func commonCauses() []Entry {
 		{CertificateUnknown, Component, "a certificate is of an unknown authority",
 			"The two ends of a connection do not have the same authority: a file below /var/lib/static-pods was changed, or belongs to another cluster.",
 			"gardenadm init --bundle DIRECTORY lays the cluster's own files again"},
+		{CertificateDamaged, Component, "a certificate cannot be read",
+			"A file that programs take a certificate from is empty, damaged or cannot be read, for example after a disk was full.",
+			"gardenadm certs renew; what it does not make again, gardenadm init --bundle DIRECTORY does, or on a worker gardenadm reset and join"},
 		{FileMissing, Component, "a file is missing",
 			"The component's configuration names a file that is not there.",
 			"gardenadm init --bundle DIRECTORY lays the files again"},
@@ -172,8 +176,8 @@ func nodeCauses() []Entry {
 			"The API server knows the kubelet but does not let it write its Node: the certificate is for another name, or the node authorizer is off.",
 			"compare the host name with the name in /var/lib/gardenadm/node.json"},
 		{ManifestIgnored, Component, "the kubelet still runs an older manifest",
-			"A kubelet that was started while the API server was down does not end a static pod whose manifest changes before the API server answers. When that pod is the API server itself, it waits for ever.",
-			"systemctl restart kubelet"},
+			"A kubelet that was started while the API server was down does not end a static pod whose manifest changes before the API server answers. When that pod is the API server itself, it waits for ever. The node agent finds that out and restarts the kubelet when it has lasted for a minute.",
+			"wait a minute; where the node agent does not run: systemctl restart kubelet"},
 		{PodNetwork, Component, "the pod network does not work",
 			"Pods get no network: flannel does not run, its CNI configuration is missing, or a CNI plugin is.",
 			"gardenadm logs flannel; ls /etc/cni/net.d /opt/cni/bin"},

@@ -33,6 +33,7 @@ const (
 	ForeignKubelet      Code = "GA-2027"
 	FirewallReloads     Code = "GA-2028"
 	NotChecked          Code = "GA-2029"
+	OtherArchitecture   Code = "GA-2030"
 )
 
 func preconditions() []Entry { return slices.Concat(machines(), disks(), surroundings(), foreigners()) }
@@ -49,6 +50,10 @@ func machines() []Entry {
 		{Architecture, Precondition, "the architecture is not supported",
 			"Only 64-bit x86 and ARM are supported.",
 			"use a machine of amd64 or arm64"},
+		{OtherArchitecture, Precondition, "the architecture is another one than the cluster's",
+			"All nodes of a cluster run the same images, which are made for one architecture: the one that the Shoot states for its pools " +
+				"(machine.architecture), else that of the first node. Nothing of a foreign image was put on the machine.",
+			"use a machine of that architecture, or for a new cluster mend machine.architecture in the Shoot"},
 		{Kernel, Precondition, "the kernel is too old",
 			"kube-proxy's nftables mode needs Linux 5.13.",
 			"install a newer kernel and reboot"},

@@ -11,12 +11,13 @@ const (
 	MTUsDiffer        Code = "GA-2426"
 	SameMachineID     Code = "GA-2427"
 	SameName          Code = "GA-2428"
+	SameLink          Code = "GA-2429"
 )
 
 func reachings() []Entry {
 	return []Entry{
 		{PortNotReached, Precondition, "a port of the control plane is not reached",
-			"A node needs the API server (6443), the images (7444) and the gardenlet (7445) of control plane nodes. A connection was refused, or nothing came back. Nothing was changed.",
+			"A node needs the API server (6443), the images (7444) and the gardenlet (7445) of control plane nodes; metrics-server, should it run there, their kubelets (10250). A connection was refused, or nothing came back. Nothing was changed.",
 			"open the ports that the message names in firewalls and security groups; on the control plane node: gardenadm status"},
 		{ClocksDiffer, Precondition, "the clocks of this machine and of the cluster differ",
 			"Certificates, tokens and leases of several machines need the same time. Certificates that are made now may not be valid on the other side. Nothing was changed.",
@@ -40,7 +41,10 @@ func reachings() []Entry {
 			"The machine was copied with its /etc/machine-id. Machines that share it get the same addresses from DHCP, and are one to all that tells machines apart.",
 			"rm /etc/machine-id && systemd-machine-id-setup, then reboot"},
 		{SameName, Precondition, "another machine is a node of this name",
-			"A Node of this machine's name is Ready, and it is another machine. Two machines cannot be one node: the second would take over the first one's pods and certificates. Nothing was changed.",
+			"A Node of this machine's name is Ready, and it is another machine: it has another machine ID, or is at another address. Two machines cannot be one node: the second would take over the first one's pods and certificates. Nothing was changed.",
 			"hostnamectl set-hostname NAME, or take the other one out: gardenadm node remove NAME"},
+		{SameLink, Precondition, "another node has the same network card's address",
+			"A Node that is Ready answers with the Ethernet (MAC) address of one of this machine's network cards: a virtual machine was copied with it. Switches send the packets of both to one of them. Nothing was changed.",
+			"give this machine's network card another address where the virtual machine is defined, and start it anew"},
 	}
 }

@@ -8,6 +8,7 @@ const (
 	BadSecrets     Code = "GA-2104"
 	OtherManifests Code = "GA-2105"
 	OtherImages    Code = "GA-2106"
+	OtherIdentity  Code = "GA-2107"
 )
 
 func states() []Entry {
@@ -30,5 +31,8 @@ func states() []Entry {
 		{OtherImages, Precondition, "this cluster runs other images than the bundle has",
 			"The cluster was made from another bundle. To change its images is an upgrade, which init does not do. Nothing was changed.",
 			"run init with the bundle that the cluster was made from"},
+		{OtherIdentity, Precondition, "this machine belongs to another cluster than the manifests",
+			"The Shoot among the manifests has a status.uid, the identity of a cluster, and this machine keeps another one in /var/lib/gardenadm/shoot-uid. Two identities in one cluster would end in a garden that refuses it. Nothing was changed.",
+			"give the manifests of this machine's cluster, or run gardenadm reset first"},
 	}
 }

@@ -12,3 +12,7 @@ const GroupOpenTokens = "system:bootstrappers:gardenadm:open"
 // constants.NodeAgentsGroup, and gives them their pool's OperatingSystemConfig. A label of the Node could not:
 // a kubelet may set it itself.
 func NodeAgentPoolGroup(pool string) string { return constants.NodeAgentsGroup + ":pool:" + pool }
+
+// AnnotationPool on a Node names its pool. Its node agent alone may write it, and no other pool than that of its group: it says what
+// the label of the pool cannot.
+const AnnotationPool = "node.gardenadm.dev/pool"

@@ -358,6 +358,25 @@ func TestManifestsAreKept(t *testing.T) {
 	})
 }
 
+// An identity that the manifests bring is the one on disk, where status and connect find it.
+func TestIdentityOfTheManifestsIsOnDisk(t *testing.T) {
+	const uid = "0b2d2a63-7e2c-4e29-9d51-5d4f1d1c9d3e"
+	fake, i := bare(t)
+	set := manifest.Builtin(netip.MustParsePrefix("192.0.2.0/24"))
+	set.Shoot.Status.UID = uid
+	i.Manifests = &set
+	if err := i.check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.identify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := fake.Host().Files.Read(t.Context(), layout.FileShootUID)
+	if err != nil || string(raw) != uid+"\n" || i.Cluster.UID != uid {
+		t.Errorf("on disk is %q, %v, the cluster is %s", raw, err, i.Cluster.UID)
+	}
+}
+
 // What does not fit the manifests is told before anything is changed.
 func TestBootRefusesWhatDoesNotFit(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -2,22 +2,20 @@ package sequence
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"slices"
-	"strings"
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
 	"github.com/gardenadm/gardenadm/internal/node/agent"
 	"github.com/gardenadm/gardenadm/internal/render/catalog"
 	"github.com/gardenadm/gardenadm/internal/secret"
+	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
 // newIdentity stands for the identity of a cluster that does not exist yet.
@@ -29,14 +27,11 @@ func (i *Init) DryRun(ctx context.Context, out io.Writer) error {
 	if err := i.check(ctx); err != nil {
 		return err
 	}
-	uid, err := i.Host.Files.Read(ctx, layout.FileShootUID)
-	if errors.Is(err, fs.ErrNotExist) {
-		uid, err = []byte(newIdentity), nil
-	}
+	uid, err := hoststep.KeptUID(ctx, i.Host, i.givenUID())
 	if err != nil {
-		return fmt.Errorf("read cluster identity: %w", err)
+		return err
 	}
-	if err := i.makeCluster(strings.TrimSpace(string(uid))); err != nil {
+	if err := i.makeCluster(cmp.Or(uid, newIdentity)); err != nil {
 		return err
 	}
 	i.Cluster = i.Cluster.WithoutPasswords()

@@ -70,15 +70,8 @@ func (i *Init) keepRecord(ctx context.Context) error { return record.Save(ctx, i
 
 // check finds out what this machine is; nothing is changed.
 func (i *Init) check(ctx context.Context) (err error) {
-	if err := i.findManifests(ctx); err != nil {
-		return err
-	}
-	set := manifest.Builtin(manifest.DefaultNodes())
-	if i.Manifests != nil {
-		set = *i.Manifests
-	}
 	// What is wrong with manifests and bundle is told before anything about the machine: it is so on every machine.
-	wanted, err := cluster.New(set, "")
+	wanted, err := i.wanted(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,6 +85,27 @@ func (i *Init) check(ctx context.Context) (err error) {
 		_, err = i.Machine.Node(wanted, i.Zone)
 	}
 	return err
+}
+
+// Warnings tells what is allowed about the manifests and worth knowing; the error is what is wrong with them. Nothing is changed.
+func (i *Init) Warnings(ctx context.Context) ([]string, error) {
+	wanted, err := i.wanted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return wanted.Warnings, nil
+}
+
+// wanted is the cluster of the manifests, as far as it does not depend on this machine.
+func (i *Init) wanted(ctx context.Context) (*cluster.Cluster, error) {
+	if err := i.findManifests(ctx); err != nil {
+		return nil, err
+	}
+	set := manifest.Builtin(manifest.DefaultNodes())
+	if i.Manifests != nil {
+		set = *i.Manifests
+	}
+	return cluster.New(set, "")
 }
 
 // bundleFits refuses a bundle that lacks what the cluster needs: without a network it would be found out in the middle.
@@ -132,9 +146,17 @@ func (i *Init) makeCluster(uid string) (err error) {
 	return err
 }
 
+// givenUID is the identity that the manifests bring; empty for none.
+func (i *Init) givenUID() string {
+	if i.Manifests == nil {
+		return ""
+	}
+	return string(i.Manifests.Shoot.Status.UID)
+}
+
 // identify makes the cluster from the manifests and the identity that is kept on disk.
 func (i *Init) identify(ctx context.Context) error {
-	uid, err := hoststep.ClusterUID(ctx, i.Host)
+	uid, err := hoststep.ClusterUID(ctx, i.Host, i.givenUID())
 	if err != nil {
 		return err
 	}

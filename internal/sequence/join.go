@@ -28,7 +28,9 @@ const (
 	decisionWait = 2 * time.Minute
 	// decisionTry bounds one try, so that a wait says what it waits for.
 	decisionTry = 5 * time.Second
+	// readyWait and appliedWait are those of contract node-agent-and-osc §8.
 	readyWait   = 5 * time.Minute
+	appliedWait = 10 * time.Minute
 )
 
 // Join is the story of a machine that becomes a node of a cluster that is there: the inputs, and what one task leaves for the next.
@@ -61,6 +63,7 @@ type Join struct {
 	// agent and kubelet are certificates of this run; nil where the machine has one.
 	agent, kubelet       *apistep.Identity
 	agentKey, kubeletKey request
+	revived              bool
 	known                endpoint.Known
 	config               *extensionsv1alpha1.OperatingSystemConfig
 	supply               Supply
@@ -77,12 +80,14 @@ type Remote struct {
 // Supply gives the node its programs and images.
 type Supply interface {
 	agent.Source
+	// Check refuses an image that is not for this machine's architecture.
+	Check(ctx context.Context, image string) error
 	// Pull imports those of the images that are missing, pinned.
 	Pull(ctx context.Context, images host.Images, list []image.Wanted) error
 }
 
 // Unchanged says, after Run, that the machine was a node of the pool already and nothing had to be changed.
-func (j *Join) Unchanged() bool { return j.past.Kept }
+func (j *Join) Unchanged() bool { return j.past.Kept && !j.revived }
 
 // Look declares what has to be known before anything is asked for. It changes nothing, here and in the cluster.
 func (j *Join) Look() *flow.Graph {
@@ -114,7 +119,10 @@ func (j *Join) Join() *flow.Graph {
 	runtime := g.Add("start the container runtime", flow.Do(j.diagnosed(diagnosis.Runtime, hoststep.Explained(j.startRuntime))).Unless(j.kept).Retry(unitWait, tryAgain), program, files)
 	images := g.Add("import images", do(j.importImages).Retry(imageWait, tryAgain), runtime)
 	node := g.Add("start the node", do(j.startNode).Retry(unitWait, tryAgain), images)
-	g.Add("wait until the node is Ready", flow.Do(j.diagnosed(diagnosis.All, j.waitReady)).Retry(readyWait, apiEvery), node)
+	// For a node that its agent keeps, this is all that is done.
+	revived := g.Add("bring back a node that was deleted", flow.Do(hoststep.Explained(j.revive)).Unless(j.notKept).Retry(decisionWait, tryAgain), node)
+	ready := g.Add("wait until the node is Ready", flow.Do(j.diagnosed(diagnosis.All, j.waitReady)).Retry(readyWait, apiEvery), revived)
+	g.Add("wait until the node takes workload", flow.Do(j.diagnosed(diagnosis.All, j.waitUsable)).Retry(appliedWait, apiEvery), ready)
 	return g
 }
 

@@ -7,15 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/gardenadm/gardenadm/internal/kube/certificate"
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
 	"github.com/gardenadm/gardenadm/internal/kube/token"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/mirror"
 	"github.com/gardenadm/gardenadm/internal/node/preflight"
 	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
@@ -118,7 +122,10 @@ func (j *Join) check(ctx context.Context) (err error) {
 		}
 	}
 	in := hoststep.JoinInput(j.offer, j.pool, peers)
-	in.NodeIP, in.Skip = j.NodeIP, j.SkipChecks
+	in.Skip = j.SkipChecks
+	if in.NodeIP, err = j.address(ctx); err != nil {
+		return err
+	}
 	if j.Machine, err = hoststep.Check(ctx, j.Host, in); err != nil {
 		return err
 	}
@@ -128,10 +135,31 @@ func (j *Join) check(ctx context.Context) (err error) {
 	return j.past.Same(j.Node)
 }
 
+// address is the wanted one. Where none is wanted, a node keeps the one that it has, unless the machine has lost it: the rules' choice
+// may be another one.
+func (j *Join) address(ctx context.Context) (netip.Addr, error) {
+	if j.NodeIP.IsValid() || j.past.Node == nil {
+		return j.NodeIP, nil
+	}
+	own := j.past.Node.IP()
+	addresses, err := j.Host.Network.Addresses(ctx)
+	if err != nil || !slices.ContainsFunc(addresses, func(a host.Address) bool { return a.Prefix.Addr() == own }) {
+		return netip.Addr{}, err
+	}
+	return own, nil
+}
+
 // kept ends join's work on the machine.
 func (j *Join) kept(context.Context) (string, error) {
 	if j.past.Kept {
 		return "the node agent keeps this machine", nil
+	}
+	return "", nil
+}
+
+func (j *Join) notKept(context.Context) (string, error) {
+	if !j.past.Kept {
+		return "this machine was no node before", nil
 	}
 	return "", nil
 }
@@ -205,12 +233,26 @@ func (j *Join) readConfiguration(ctx context.Context) (err error) {
 		list = given(j.Addresses)
 	}
 	j.known = endpoint.Known{List: list}
-	if j.Remote.Supply != nil {
-		j.supply, err = j.Remote.Supply(j.known, j.authority)
+	supply := j.Remote.Supply
+	if supply == nil {
+		supply = func(known endpoint.Known, authority []byte) (Supply, error) {
+			return mirror.OfNode(j.Host, known, authority)
+		}
+	}
+	if j.supply, err = supply(j.known, j.authority); err != nil {
 		return err
 	}
-	j.supply, err = mirror.OfNode(j.Host, j.known, j.authority)
-	return err
+	return j.checkPrograms(ctx)
+}
+
+// checkPrograms: where the Shoot leaves the architecture open, the node's programs tell it. They are all for the same one.
+func (j *Join) checkPrograms(ctx context.Context) error {
+	for _, file := range j.config.Spec.Files {
+		if from := file.Content.ImageRef; from != nil {
+			return j.supply.Check(ctx, from.Image)
+		}
+	}
+	return nil
 }
 
 // given is the list of API servers that a person gave; nobody knows the names of their nodes yet.
@@ -229,7 +271,7 @@ func (j *Join) installProgram(ctx context.Context) error {
 	return hoststep.InstallProgram(ctx, j.Host, j.Program)
 }
 
-// identify lays all that differs from the other nodes of the pool. What the node agent or the kubelet may have renewed stays.
+// identify lays all that differs from the other nodes of the pool.
 func (j *Join) identify(ctx context.Context) error {
 	if err := hoststep.IdentifyNode(ctx, j.Host, j.Node, j.authority); err != nil {
 		return err
@@ -237,21 +279,29 @@ func (j *Join) identify(ctx context.Context) error {
 	if err := hoststep.SeedEndpoints(ctx, j.Host, j.known.List.Servers...); err != nil {
 		return err
 	}
+	if err := j.writeCertificates(ctx); err != nil {
+		return err
+	}
 	server := new(cluster.Cluster).NodeServer() // the same in every cluster: the endpoint proxy of the node
+	if err := hoststep.WriteAgentKubeconfig(ctx, j.Host, server, j.authority); err != nil {
+		return err
+	}
+	return hoststep.WriteKubeletKubeconfig(ctx, j.Host, server, j.authority)
+}
+
+// writeCertificates lays those of this run. What the node agent or the kubelet may have renewed stays.
+func (j *Join) writeCertificates(ctx context.Context) error {
 	if j.agent != nil {
 		if err := hoststep.WriteAgentCertificate(ctx, j.Host, j.agent.Cert, j.agent.Key); err != nil {
 			return fmt.Errorf("write node agent's certificate: %w", err)
 		}
-	}
-	if err := hoststep.WriteAgentKubeconfig(ctx, j.Host, server, j.authority); err != nil {
-		return err
 	}
 	if j.kubelet != nil {
 		if err := hoststep.WriteKubeletCertificate(ctx, j.Host, j.kubelet.Cert, j.kubelet.Key); err != nil {
 			return fmt.Errorf("write kubelet certificate: %w", err)
 		}
 	}
-	return hoststep.WriteKubeletKubeconfig(ctx, j.Host, server, j.authority)
+	return nil
 }
 
 func (j *Join) settings() hoststep.Settings {
@@ -277,6 +327,45 @@ func (j *Join) importImages(ctx context.Context) error {
 
 func (j *Join) startNode(ctx context.Context) error { return j.settings().StartNode(ctx) }
 
+// revive ends what keeps the agent's node from the cluster: a kubelet that runs never registers again when its Node was deleted, and
+// nobody renews certificates of a Node that is gone.
+func (j *Join) revive(ctx context.Context) error {
+	// Without a list the endpoint proxy waits for one: nobody else writes it on a node that its agent keeps.
+	if err := hoststep.SeedEndpoints(ctx, j.Host, given(j.Addresses).Servers...); err != nil {
+		return err
+	}
+	err := j.byAgent.Get(ctx, client.ObjectKey{Name: j.Node.Name}, &corev1.Node{})
+	gone := apierrors.IsNotFound(err)
+	if err != nil && !gone {
+		return fmt.Errorf("look for Node %s: %w", j.Node.Name, err)
+	}
+	j.revived = gone || j.agent != nil
+	if j.agent != nil {
+		if err := j.writeCertificates(ctx); err != nil {
+			return err
+		}
+		if err := j.Host.Units.Restart(ctx, layout.UnitNodeAgent); err != nil {
+			return err
+		}
+	}
+	if !gone {
+		return nil
+	}
+	kept, err := hoststep.KeptIdentity(ctx, j.Host, layout.FileKubeletCert, "system:node:"+j.Node.Name)
+	if err != nil {
+		return err
+	}
+	if kept == nil {
+		if err := j.askKubelet(ctx); err != nil {
+			return err
+		}
+		if err := j.writeCertificates(ctx); err != nil {
+			return err
+		}
+	}
+	return j.Host.Units.Restart(ctx, layout.UnitKubelet)
+}
+
 // waitReady asks as the node agent, at the address that was given: what is wrong with the way over the endpoint proxy shows in the
 // node's own state.
 func (j *Join) waitReady(ctx context.Context) error {
@@ -285,4 +374,12 @@ func (j *Join) waitReady(ctx context.Context) error {
 		return fmt.Errorf("the kubelet has not registered node %s yet", j.Node.Name)
 	}
 	return err
+}
+
+// waitUsable is the end of it: the agent says that the node is as its pool, and the gardenlet lets workload on it.
+func (j *Join) waitUsable(ctx context.Context) error {
+	if err := apistep.Applied(ctx, j.byAgent, j.Node.Name, j.pool.Secret); err != nil {
+		return err
+	}
+	return apistep.Usable(ctx, j.byAgent, j.Node.Name)
 }

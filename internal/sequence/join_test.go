@@ -40,6 +40,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/image"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
+	"github.com/gardenadm/gardenadm/internal/model/offer"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/host/hosttest"
 	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
@@ -111,6 +112,8 @@ type site struct {
 	// denial is why requests are denied; unauthorized: the token is not accepted.
 	denial       string
 	unauthorized bool
+	// foreign: the mirrors have images for another architecture.
+	foreign bool
 }
 
 func (p published) site(t *testing.T) *site {
@@ -207,13 +210,23 @@ func (s *site) connect(raw []byte) (*kube.Client, error) {
 }
 
 // supply is a mirror.
-type supply struct{ *bundle.Bundle }
+type supply struct {
+	*bundle.Bundle
+	foreign bool
+}
 
 func (s supply) Pull(ctx context.Context, images host.Images, list []image.Wanted) error {
 	for _, one := range list {
 		if err := images.Import(ctx, host.Image{Name: one.Image, Digest: one.Digest, Pinned: true}, s.Bundle); err != nil {
 			return fmt.Errorf("pull %s: %w", one.Image, err)
 		}
+	}
+	return nil
+}
+
+func (s supply) Check(context.Context, string) error {
+	if s.foreign {
+		return fault.New(fault.OtherArchitecture, "it is made for linux/arm64")
 	}
 	return nil
 }
@@ -234,16 +247,18 @@ func (s *site) join(machine *hosttest.Fake) *Join {
 			Establish: func(_ context.Context, _ token.Trust, addresses []string) (token.Cluster, error) {
 				return token.Cluster{CA: s.authority, Address: addresses[0]}, nil
 			},
-			Supply: func(known endpoint.Known, _ []byte) (Supply, error) { return supply{s.source}, nil },
+			Supply: func(known endpoint.Known, _ []byte) (Supply, error) { return supply{s.source, s.foreign}, nil },
 		},
 	}
 }
 
-// register makes the Node that the kubelet would make.
+// register makes the Node that the kubelet would make, as the agent of a worker and the gardenlet leave it.
 func (s *site) register(name, address string) {
 	s.t.Helper()
+	published := &corev1.Secret{}
+	must(s.t, s.api.Get(s.t.Context(), client.ObjectKey{Namespace: "kube-system", Name: "gardener-node-agent-worker"}, published))
 	must(s.t, s.api.Create(s.t.Context(), &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{"checksum/cloud-config-data": published.Annotations["checksum/data-script"]}},
 		Status: corev1.NodeStatus{
 			Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}},
 			Addresses:  []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}},
@@ -369,7 +384,7 @@ func TestJoinKilledAnywhere(t *testing.T) {
 				}
 				if again.Unchanged() { // the node agent was started already, and ends the work
 					var err error
-					again.supply = supply{s.source}
+					again.supply = supply{s.source, false}
 					again.config, err = apistep.ReadConfiguration(t.Context(), s.api, "gardener-node-agent-worker")
 					must(t, err)
 					must(t, again.startNode(t.Context()))
@@ -408,9 +423,21 @@ func TestJoinRefused(t *testing.T) {
 			away := netip.MustParseAddr("198.51.100.7")
 			m.SetNetwork([]host.Address{{Link: "eth0", Prefix: netip.PrefixFrom(away, 24), Physical: true, Up: true}}, away)
 		}, fault.NodeAddress, "198.51.100.7"},
-		"address that is not there":  {func(_ *testing.T, _ *site, _ *hosttest.Fake, j *Join) { j.NodeIP = netip.MustParseAddr("192.0.2.77") }, fault.NodeAddress, "192.0.2.77"},
-		"token that is not accepted": {func(_ *testing.T, s *site, _ *hosttest.Fake, _ *Join) { s.unauthorized = true }, fault.TokenRefused, "Unauthorized"},
-		"token for another node":     {func(_ *testing.T, s *site, _ *hosttest.Fake, _ *Join) { s.denial = "token abcdef is for node a" }, fault.CertificateDenied, "is for node a"},
+		"address that is not there":      {func(_ *testing.T, _ *site, _ *hosttest.Fake, j *Join) { j.NodeIP = netip.MustParseAddr("192.0.2.77") }, fault.NodeAddress, "192.0.2.77"},
+		"token that is not accepted":     {func(_ *testing.T, s *site, _ *hosttest.Fake, _ *Join) { s.unauthorized = true }, fault.TokenRefused, "Unauthorized"},
+		"token for another node":         {func(_ *testing.T, s *site, _ *hosttest.Fake, _ *Join) { s.denial = "token abcdef is for node a" }, fault.CertificateDenied, "is for node a"},
+		"images of another architecture": {func(_ *testing.T, s *site, _ *hosttest.Fake, _ *Join) { s.foreign = true }, fault.OtherArchitecture, "linux/arm64"},
+		"architecture of another pool": {func(t *testing.T, s *site, _ *hosttest.Fake, _ *Join) {
+			configMap := &corev1.ConfigMap{}
+			must(t, s.api.Get(t.Context(), client.ObjectKey{Namespace: "kube-system", Name: offer.Name}, configMap))
+			given, err := offer.Decode([]byte(configMap.Data[offer.DataKey]))
+			must(t, err)
+			given.Pools[1].Architecture = "arm64"
+			raw, err := given.Encode()
+			must(t, err)
+			configMap.Data[offer.DataKey] = string(raw)
+			must(t, s.api.Update(t.Context(), configMap))
+		}, fault.OtherArchitecture, "the cluster's are arm64"},
 		"nothing published": {func(t *testing.T, s *site, _ *hosttest.Fake, _ *Join) {
 			must(t, s.api.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "gardenadm-pools"}}))
 		}, fault.NotPublished, "gardenadm-pools"},

@@ -52,7 +52,7 @@ type Reset struct {
 	name        string
 	credentials hoststep.Credentials
 	api         client.Client // nil when there is nothing to be asked, or it does not answer
-	member      bool          // the cluster has a Node of this machine
+	member      bool          // the cluster had a Node of this machine when it was asked
 	left        bool          // an earlier run was done with the cluster
 }
 
@@ -168,7 +168,8 @@ func (r *Reset) keepLeft(ctx context.Context) error {
 	return hoststep.KeepLeft(ctx, r.Host, r.Undone)
 }
 
-// notLeaving: only a worker leaves a cluster, one that it knows and that can ask.
+// notLeaving: only a worker leaves a cluster, one that it can ask. Whether the cluster has a Node of it is looked at again: until it was
+// stopped, a kubelet may have made one.
 func (r *Reset) notLeaving(ctx context.Context) (string, error) {
 	why, err := r.nothing(ctx)
 	switch {
@@ -179,8 +180,6 @@ func (r *Reset) notLeaving(ctx context.Context) (string, error) {
 		why = "the cluster ends with its control plane"
 	case r.api == nil:
 		why = "there is no cluster that can be asked"
-	case !r.member:
-		why = "the cluster has no such node"
 	}
 	return why, err
 }
@@ -188,7 +187,11 @@ func (r *Reset) notLeaving(ctx context.Context) (string, error) {
 // notDrainable: without a kubelet nobody would end the pods; an earlier run has moved them, or they do not run.
 func (r *Reset) notDrainable(ctx context.Context) (string, error) {
 	why, err := r.notLeaving(ctx)
-	if why == "" && err == nil && !hoststep.KubeletRuns(ctx, r.Host) {
+	switch {
+	case why != "" || err != nil:
+	case !r.member:
+		why = "the cluster has no such node"
+	case !hoststep.KubeletRuns(ctx, r.Host):
 		why = "the kubelet does not run"
 	}
 	return why, err

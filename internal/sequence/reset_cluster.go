@@ -3,7 +3,9 @@ package sequence
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/flow"
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
 	"github.com/gardenadm/gardenadm/internal/kube/drain"
+	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
@@ -31,6 +34,10 @@ func (r *Reset) ask(ctx context.Context) (err error) {
 	if r.credentials.Admin != nil {
 		return r.askForOthers(ctx)
 	}
+	if len(r.credentials.Node) == 0 {
+		r.withoutCredentials(ctx)
+		return nil
+	}
 	var kubelet error // what speaks against its credentials, which may do more than the node agent's
 	for _, kubeconfig := range r.credentials.Node {
 		api, err := r.connect(ctx, kubeconfig)
@@ -44,6 +51,18 @@ func (r *Reset) ask(ctx context.Context) (err error) {
 		kubelet = cmp.Or(kubelet, err)
 	}
 	return kubelet
+}
+
+// withoutCredentials: a machine that has joined and lost its kubeconfigs cannot ask any more. One on which init or join had not come so
+// far has no Node.
+func (r *Reset) withoutCredentials(ctx context.Context) {
+	has := func(file string) bool {
+		_, err := r.Host.Files.Stat(ctx, file)
+		return !errors.Is(err, fs.ErrNotExist) // what cannot be told may be there
+	}
+	if has(layout.FileNode) && !has(layout.FileShootUID) {
+		r.unasked(errors.New("this machine has no kubeconfig"))
+	}
 }
 
 // askForOthers refuses to take the only control plane node from other nodes.

@@ -449,6 +449,42 @@ func TestResetOfTheControlPlane(t *testing.T) {
 	}
 }
 
+// A kubelet that registers after the cluster was asked leaves no Node behind.
+func TestResetWhileTheKubeletRegisters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := worker(t)
+		must(t, n.api.Delete(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "machine-0"}}))
+		r := n.reset()
+		must(t, r.Run(t.Context(), flow.ObserverFunc(func(e flow.Event) {
+			if e.Kind == flow.Started && e.Task == "stop the kubelet and the node agent" {
+				must(t, n.api.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "machine-0"}}))
+			}
+		})))
+		if n.there(t, &corev1.Node{}, "machine-0") || len(r.Undone) > 0 {
+			t.Errorf("its Node is there, or undone: %q", r.Undone)
+		}
+		n.wantClean(t)
+	})
+}
+
+// Without any kubeconfig nobody can be asked, and a machine that was a node says so. An init that did not come far has nothing to say.
+func TestResetWithoutKubeconfigs(t *testing.T) {
+	n := newNode(t)
+	r := n.reset()
+	must(t, r.Run(t.Context(), nil))
+	if len(r.Undone) != 1 || !strings.Contains(r.Undone[0], "gardenadm node remove machine-0 --force") {
+		t.Errorf("undone: %q", r.Undone)
+	}
+	n.wantClean(t)
+
+	n = newNode(t, layout.FileShootUID)
+	r = n.reset()
+	must(t, r.Run(t.Context(), nil))
+	if len(r.Undone) > 0 {
+		t.Errorf("of a first machine, undone: %q", r.Undone)
+	}
+}
+
 // A step that fails does not keep the others from their work, and is told at the end.
 func TestResetGoesOnAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -32,14 +32,14 @@ var refusals = map[string]refusal{
 	"wrong secret part":       {wrongSecret, "GA-2203", "token"},
 	"deleted token":           {deletedToken, "GA-2201", "token create --print-join-command"},
 	"expired token":           {expiredToken, "GA-2202", "token create --print-join-command"},
-	"used token":              {usedToken, "GA-2", "worker-9"},
-	"token for another node":  {printed("--node", "worker-9"), "GA-2", "worker-9"},
-	"token for another pool":  {printed("--worker-pool-name", "another"), "GA-2", "another"},
+	"used token":              {usedToken, "GA-2401", "worker-9"},
+	"token for another node":  {printed("--node", "worker-9"), "GA-2401", "worker-9"},
+	"token for another pool":  {printed("--worker-pool-name", "another"), "GA-2404", "another"},
 	"address of nobody":       {wrong("join", "10.219.255.254"), "GA-2206", "10.219.255.254"},
 	"address of a worker":     {func(c *cluster, line string) string { return wrong("join", c.workers[0].Addr().String())(c, line) }, "GA-2206", "6443"},
 	"address of the host":     {func(c *cluster, line string) string { return wrong("join", c.network.Gateway().String())(c, line) }, "GA-2206", "6443"},
 	"address of its own":      {more("--node-ip 192.0.2.77"), "GA-2006", "192.0.2.77"},
-	"pool that is not there":  {more("--worker-pool-name nowhere"), "GA-", "nowhere"},
+	"pool that is not there":  {more("--worker-pool-name nowhere"), "GA-2404", "nowhere"},
 }
 
 // printed is a line of a token that is bound.

@@ -164,7 +164,7 @@ func (c *cluster) driftIsHealed() {
 		node.run("bash", "-c", "echo '# by hand' >>"+config+"; rm /etc/sysctl.d/99-k8s-general.conf; systemctl stop kubelet.service")
 	}
 	for _, node := range c.nodes() {
-		c.eventually(node.Name()+" is healed", 2*time.Minute, func() error {
+		c.eventually(node.Name()+" is healed", time.Minute, func() error {
 			if now := node.run("sha256sum", config); now != sums[node.Name()] {
 				return fmt.Errorf("the kubelet's configuration is another one")
 			}

@@ -32,7 +32,7 @@ func (c *cluster) rejoins(worker *host, rounds int) {
 	for _, command := range []string{"test -s /opt/bin/mine", "systemctl is-active mine.service", "ip route show 198.51.100.0/24 | grep mine0", "test $(sysctl -n vm.swappiness) = 42"} {
 		worker.run("bash", "-c", command)
 	}
-	worker.nft("list table inet mine; delete table inet mine")
+	worker.nft("delete table inet mine") // fails if it is not there
 	worker.run("bash", "-c", "ip link del mine0; systemctl stop mine.service; rm -r /opt/bin/mine /etc/systemd/system/mine.service /etc/sysctl.d/90-mine.conf; systemctl daemon-reload")
 	worker.run("bash", "-c", c.joinLine())
 	c.ready()
@@ -112,7 +112,8 @@ func passing(line string) bool {
 	return strings.HasPrefix(line, "/run/gardenadm") || strings.Contains(line, "/run/credentials/")
 }
 
-// nodeIsRemoved: the Node goes while its machine is off; when the machine is back it finds itself out, and can be reset.
+// nodeIsRemoved: the Node goes while its machine is off. Nothing keeps the machine from making it again when it is back: it has to be reset,
+// which takes that Node out, too.
 func (c *cluster) nodeIsRemoved(worker *host) {
 	worker.run("bash", "-c", c.joinLine()) // it is a node, whatever became of the parts before
 	check(c, worker.Stop(c.ctx))

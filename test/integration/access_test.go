@@ -71,18 +71,31 @@ func TestNodeAgentsWriteOnlyWhatIsTheirs(t *testing.T) {
 	controller := on.user(t, agentOf+"cp1", agents, secret.NodeAgentPoolGroup("control-plane"))
 	nameless := on.user(t, "somebody", agents, secret.NodeAgentPoolGroup("workers"))
 	admin := on.user(t, "admin2", "system:masters")
+	kubelet := on.user(t, "system:node:w1", "system:nodes")
 	workerKey, controllerKey := keyOf(t, c, "workers"), keyOf(t, c, "control-plane")
 
 	// The policies take a moment to work.
 	eventually(t, "the policies are enforced", func() bool {
-		return refused(onFresh(t, on, attempt{worker, node("w2"), label("x", "y")}))
+		return refused(onFresh(t, on, attempt{worker, node("w2"), label("x", "y")})) &&
+			refused(onFresh(t, on, attempt{kubelet, node("w1"), annotate("node.gardenadm.dev/x", "y")}))
 	})
+	pooled := func(pool string) *corev1.Node {
+		out := node("w1")
+		out.Annotations["node.gardenadm.dev/pool"] = pool
+		return out
+	}
 
 	allowed := map[string]attempt{
 		"role":                         {worker, node("w1"), label("node-role.kubernetes.io/worker", "")},
 		"zone":                         {worker, node("w1"), label("topology.kubernetes.io/zone", "z")},
 		"version":                      {worker, node("w1"), label("worker.gardener.cloud/kubernetes-version", "1.36.3")},
 		"checksum":                     {worker, node("w1"), annotate("checksum/cloud-config-data", "x")},
+		"its pool":                     {worker, node("w1"), annotate("node.gardenadm.dev/pool", "workers")},
+		"a pool that is there already": {worker, pooled("other"), label("node-role.kubernetes.io/worker", "")},
+		"kubelet: its node":            {kubelet, nil, create(node("w1"))},
+		"kubelet: a label":             {kubelet, pooled("workers"), label("example.com/x", "y")},
+		"kubelet: an annotation":       {kubelet, pooled("workers"), annotate("example.com/x", "y")},
+		"kubelet: its state":           {kubelet, pooled("workers"), condition("Ready")},
 		"that it leaves":               {worker, node("w1"), annotate("node.gardenadm.dev/leaving", "true")},
 		"where API servers are":        {worker, configMap("gardenadm-endpoints"), read},
 		"restart request is done":      {worker, node("w1"), annotate("worker.gardener.cloud/restart-systemd-services", "")},
@@ -107,9 +120,21 @@ func TestNodeAgentsWriteOnlyWhatIsTheirs(t *testing.T) {
 		"a node of a longer name":       {worker, node("w10"), label("node-role.kubernetes.io/worker", "")},
 		"a node, without a name of one": {nameless, node("w1"), label("node-role.kubernetes.io/worker", "")},
 		"that another node leaves":      {worker, node("w2"), annotate("node.gardenadm.dev/leaving", "true")},
-		"what the gardenlet remembers":  {worker, node("w1"), annotate("node.gardenadm.dev/applied", "{}")},
-		"its own delay":                 {worker, node("w1"), annotate("node-agent.gardener.cloud/reconciliation-delay", "0s")},
-		"the inventory":                 {worker, configMap("gardenadm-inventory"), read},
+		"a foreign pool":                {worker, node("w1"), annotate("node.gardenadm.dev/pool", "control-plane")},
+		"from one pool into another":    {worker, pooled("workers"), annotate("node.gardenadm.dev/pool", "control-plane")},
+		"kubelet: another pool":         {kubelet, node("w1"), label("worker.gardener.cloud/pool", "control-plane")},
+		"kubelet: no pool":              {kubelet, node("w1"), update(func(n *corev1.Node) { delete(n.Labels, "worker.gardener.cloud/pool") })},
+		"kubelet: another pool by the status": {kubelet, node("w1"), func(ctx context.Context, who client.Client, o client.Object) error {
+			return patch(ctx, who.Status(), o, func(n *corev1.Node) { n.Labels["worker.gardener.cloud/pool"] = "control-plane" })
+		}},
+		"kubelet: its pool, as its agent":       {kubelet, node("w1"), annotate("node.gardenadm.dev/pool", "control-plane")},
+		"kubelet: its pool, another":            {kubelet, pooled("workers"), annotate("node.gardenadm.dev/pool", "control-plane")},
+		"kubelet: its pool, away":               {kubelet, pooled("workers"), update(func(n *corev1.Node) { delete(n.Annotations, "node.gardenadm.dev/pool") })},
+		"kubelet: its pool, new":                {kubelet, nil, create(pooled("control-plane"))},
+		"kubelet: what the gardenlet remembers": {kubelet, node("w1"), annotate("node.gardenadm.dev/applied", "{}")},
+		"what the gardenlet remembers":          {worker, node("w1"), annotate("node.gardenadm.dev/applied", "{}")},
+		"its own delay":                         {worker, node("w1"), annotate("node-agent.gardener.cloud/reconciliation-delay", "0s")},
+		"the inventory":                         {worker, configMap("gardenadm-inventory"), read},
 		"a list of API servers of its own": {worker, configMap("gardenadm-endpoints"), func(ctx context.Context, who client.Client, o client.Object) error {
 			return who.Update(ctx, o)
 		}},
@@ -163,7 +188,7 @@ func TestNodeAgentsWriteOnlyWhatIsTheirs(t *testing.T) {
 
 // refused: by a role that is missing, or by one of our policies.
 func refused(err error) bool {
-	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) && strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'gardenadm-node-agent-")
+	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) && strings.Contains(err.Error(), "ValidatingAdmissionPolicy 'gardenadm-")
 }
 
 // onFresh makes the object, lets the attempt happen, and removes the object.

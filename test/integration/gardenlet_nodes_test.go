@@ -88,10 +88,13 @@ func (a *api) listsServers(t *testing.T, runs *running) {
 func (a *api) makesUsable(t *testing.T) {
 	set := daemonSet("kube-proxy")
 	check(t, a.admin.Create(t.Context(), set))
-	worker := node("w1")
+	worker, second := node("w1"), node("w2")
+	for _, one := range []*corev1.Node{worker, second} {
+		one.Annotations[secret.AnnotationPool] = "workers" // as their agents
+	}
 	worker.Spec.Taints = append(worker.Spec.Taints, corev1.Taint{Key: taintCritical, Effect: corev1.TaintEffectNoSchedule})
 	check(t, a.admin.Create(t.Context(), worker))
-	check(t, a.admin.Create(t.Context(), node("w2")))
+	check(t, a.admin.Create(t.Context(), second))
 
 	eventually(t, "the nodes have what their pool has", func() bool {
 		first, second := a.node(t, "w1"), a.node(t, "w2")

@@ -177,6 +177,7 @@ func (a *api) makeControlPlane(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	object := node("cp1")
 	object.Labels["node-role.kubernetes.io/control-plane"], object.Labels["worker.gardener.cloud/pool"] = "", c.ControlPlane.Name
+	object.Annotations[secret.AnnotationPool] = c.ControlPlane.Name // as its agent
 	check(t, a.admin.Create(t.Context(), object))
 	object.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.250.0.10"}, {Type: corev1.NodeHostName, Address: "cp1"}}
 	check(t, a.admin.Status().Update(t.Context(), object))

@@ -48,6 +48,9 @@ func TestNodeAgent(t *testing.T) {
 	w1 := on.nodeAgent(t, c, "w1", "workers")
 
 	eventually(t, "the first configuration is applied", func() bool { return on.applied(t, "w1") == first })
+	if got := on.node(t, "w1").Annotations[secret.AnnotationPool]; got != "workers" {
+		t.Errorf("its pool is %q", got)
+	}
 	if got := w1.read(t, fileSetting); got != "a=1" {
 		t.Errorf("the setting is %q", got)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/image"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/dropin"
+	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/host/hosttest"
 	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
 	"github.com/gardenadm/gardenadm/internal/render/osc"
@@ -61,8 +62,10 @@ func (a *api) makeFleet(t *testing.T, c *cluster.Cluster, number int) *fleet {
 			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 250, byte(1 + i/250), byte(1 + i%250)})},
 		}
 		a.makeNode(t, node, nil)
+		machine := *a.machine(t, c, node).Host()
+		machine.Images = whole{machine.Images, machine.Files}
 		out.agents = append(out.agents, nodeagent.Options{
-			Host: a.machine(t, c, node).Host(), Log: log, Supply: nothing{},
+			Host: &machine, Log: log, Supply: nothing{},
 			Proxy:   func(context.Context, endpoint.List) error { return nil },
 			Probe:   func(context.Context, string) error { return nil },
 			Renewal: func(context.Context) (string, error) { return "", errors.New("nobody renews here") },
@@ -148,7 +151,36 @@ func (a *api) machine(t *testing.T, c *cluster.Cluster, node cluster.Node) *host
 	return fake
 }
 
-// nothing supplies files of a few bytes, and no images: what is measured is the agents and not their mirrors.
+// whole has all images that the machine is to have: what is measured is the agents and not their mirrors.
+type whole struct {
+	host.Images
+	files host.Files
+}
+
+// List returns them, as the configuration names them.
+func (w whole) List(ctx context.Context) ([]host.Image, error) {
+	raw, err := w.files.Read(ctx, layout.FileImages)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := image.DecodeWanted(raw)
+	if err != nil {
+		return nil, err
+	}
+	var out []host.Image
+	for _, one := range wanted {
+		names, err := host.ImageNames(one.Image, one.Digest)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			out = append(out, host.Image{Name: name, Digest: one.Digest, Pinned: true})
+		}
+	}
+	return out, nil
+}
+
+// nothing supplies files of a few bytes, and no images.
 type nothing struct{}
 
 // Digest is the same for all.

@@ -82,13 +82,31 @@ func (s *Source) Fetch(ctx context.Context, name string) (*Image, error) {
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		out := fault.New(fault.ImageSource, "fetch image %s: %w", name, err)
-		if advice := s.origin.advice(name, err); advice != "" {
-			out = out.Mend("%s", advice)
-		}
-		return nil, out
+		return nil, s.failed(name, err)
 	}
 	return image, nil
+}
+
+// References says what repository and tag each name has where the images come from. No image is fetched.
+func (s *Source) References(ctx context.Context, names []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, name := range names {
+		at, err := s.origin.find(ctx, name)
+		if err != nil {
+			return nil, s.failed(name, err)
+		}
+		out[name] = at.reference
+	}
+	return out, nil
+}
+
+// failed says what to do about an error of an image.
+func (s *Source) failed(name string, err error) error {
+	out := fault.New(fault.ImageSource, "fetch image %s: %w", name, err)
+	if advice := s.origin.advice(name, err); advice != "" {
+		out = out.Mend("%s", advice)
+	}
+	return out
 }
 
 func (s *Source) fetch(ctx context.Context, name string) (*Image, error) {

@@ -30,12 +30,17 @@ func isCritical(taint corev1.Taint) bool {
 	return taint.Key == constants.TaintNodeCriticalComponentsNotReady
 }
 
+// ofOrdinaryPods: the DaemonSet is labelled as critical, but its pods are not, so nobody watches them.
+func ofOrdinaryPods(set *appsv1.DaemonSet) bool {
+	return set.Spec.Template.Labels[constants.LabelNodeCriticalComponent] != "true"
+}
+
 // missing says what the node lacks to carry workload, "" for nothing (contract resource-manager §7): a pod of each critical DaemonSet that
 // is to run there, all of them ready, and the CSI drivers that they announce.
 func (k keeper) missing(ctx context.Context, node *corev1.Node) (string, error) {
 	pods := having[*corev1.Pod](k.pods, node.Name)
 	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
-	sets := all[*appsv1.DaemonSet](k.daemonSets)
+	sets := slices.DeleteFunc(all[*appsv1.DaemonSet](k.daemonSets), ofOrdinaryPods)
 	slices.SortFunc(sets, func(a, b *appsv1.DaemonSet) int { return strings.Compare(a.Name, b.Name) })
 	if len(sets) == 0 && !isReady(node) { // they are about to come, or the network is somebody's who has none
 		return "readiness", nil

@@ -116,7 +116,10 @@ func (f *fixture) define(t *testing.T) {
 
 func controlPlaneNode(name string) *corev1.Node {
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{labelControlPlane: "", "worker.gardener.cloud/pool": "control-plane"}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Labels: map[string]string{labelControlPlane: "", "worker.gardener.cloud/pool": "control-plane"},
+			Annotations: map[string]string{"node.gardenadm.dev/pool": "control-plane"},
+		},
 		Status: corev1.NodeStatus{
 			NodeInfo:  corev1.NodeSystemInfo{Architecture: "amd64"},
 			Addresses: []corev1.NodeAddress{{Type: corev1.NodeHostName, Address: name}, {Type: corev1.NodeInternalIP, Address: "10.250.0.10"}},

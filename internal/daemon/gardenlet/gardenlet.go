@@ -20,7 +20,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	typed "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -66,9 +65,9 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	config, err := clientcmd.RESTConfigFromKubeConfig(o.Kubeconfig)
+	config, err := kube.Config(o.Kubeconfig)
 	if err != nil {
-		return fmt.Errorf("read kubeconfig: %w", err)
+		return err
 	}
 	// Watches get a client of their own: the other one's requests end after a while.
 	watching, err := client.NewWithWatch(config, client.Options{Scheme: api.Scheme(), Mapper: api.RESTMapper()})
@@ -102,7 +101,7 @@ func controllers(w world, files Files) []controller {
 // answers is what other machines may ask of every gardenlet.
 func answers(o Options, w world) http.Handler {
 	from, _ := netip.ParseAddrPort(o.Listener.Addr().String())
-	return handler(o.Networks, o.Files, newRenewer(w.api, o.Files, o.Log), reach.NewServer(reach.Options{Address: from.Addr(), Nodes: w.identities}), o.Log)
+	return handler(o.Networks, o.Files, newRenewer(w.api, o.Files, o.Log), reach.NewServer(reach.Options{Address: from.Addr(), Nodes: w.identities, Files: o.Files}), o.Log)
 }
 
 // identities tell machines that join apart from those that have joined.
@@ -112,9 +111,17 @@ func (w world) identities(context.Context) ([]reach.Identity, error) {
 	}
 	var out []reach.Identity
 	for _, node := range all[*corev1.Node](w.nodes) {
-		out = append(out, reach.Identity{Name: node.Name, MachineID: node.Status.NodeInfo.MachineID, Ready: isReady(node)})
+		out = append(out, identityOf(node))
 	}
 	return out, nil
+}
+
+func identityOf(node *corev1.Node) reach.Identity {
+	out := reach.Identity{Name: node.Name, MachineID: node.Status.NodeInfo.MachineID, Ready: isReady(node)}
+	if addresses, err := internalIPs(node); err == nil && len(addresses) > 0 { // else it is compared without
+		out.Address = addresses[0]
+	}
+	return out
 }
 
 // waitUntilAdmitted is true once the API server is ready and the gardenlet may see its Lease. Both take a while when a node boots, and

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/kube/certificate"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
 // keeper keeps labels, annotations and taints of Nodes as their pools have them.
@@ -57,7 +57,7 @@ func (k keeper) reconcile(ctx context.Context, name string) (time.Duration, erro
 	}
 	pool, ok := poolOf(known.Cluster, node)
 	if !ok {
-		return 0, nil // a pool that is gone: its nodes stay as they are
+		return 0, nil // its agent has not said yet, or a pool that is gone: its nodes stay as they are
 	}
 	want, err := wishFor(known.Cluster, pool)
 	if err != nil {
@@ -101,8 +101,9 @@ func (k keeper) patch(ctx context.Context, node *corev1.Node, want wish) error {
 	return nil
 }
 
+// poolOf goes by what the node's agent says. The label is the kubelet's, which may have named any pool.
 func poolOf(c *cluster.Cluster, node *corev1.Node) (cluster.Pool, bool) {
-	at := slices.IndexFunc(c.Pools, func(p cluster.Pool) bool { return p.Name == node.Labels[constants.LabelWorkerPool] })
+	at := slices.IndexFunc(c.Pools, func(p cluster.Pool) bool { return p.Name == node.Annotations[secret.AnnotationPool] })
 	if at < 0 {
 		return cluster.Pool{}, false
 	}

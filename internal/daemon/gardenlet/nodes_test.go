@@ -89,7 +89,7 @@ func workerNode(name string) *corev1.Node {
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
 			"worker.gardener.cloud/pool": "workers", "worker.gardener.cloud/kubernetes-version": "1.0.0", "kubernetes.io/arch": "riscv64",
-		}},
+		}, Annotations: map[string]string{"node.gardenadm.dev/pool": "workers"}},
 		Spec: corev1.NodeSpec{Taints: []corev1.Taint{taint("node.gardener.cloud/critical-components-not-ready", "")}},
 	}
 }
@@ -99,15 +99,19 @@ func TestNodesOfPools(t *testing.T) {
 	f := newFixture(t)
 	set := f.cluster.Manifests
 	worker := &set.Shoot.Spec.Provider.Workers[1]
-	worker.Labels = map[string]string{"node-restriction.kubernetes.io/team": "x", labelControlPlane: ""}
+	worker.Labels = map[string]string{"node-restriction.kubernetes.io/team": "x"}
 	worker.Annotations = map[string]string{"example.com/note": "y"}
 	worker.Taints = []corev1.Taint{taint("team", "x")}
 	f.redefine(t)
 	stranger := workerNode("stranger")
-	stranger.Labels["worker.gardener.cloud/pool"] = "other"
+	stranger.Annotations["node.gardenadm.dev/pool"] = "other"
+	silent := workerNode("silent")
+	silent.Annotations = nil
 	pretender := workerNode("pretender")
-	pretender.Labels["worker.gardener.cloud/pool"] = "control-plane"
-	for _, node := range []*corev1.Node{workerNode("w1"), stranger, pretender} {
+	pretender.Annotations["node.gardenadm.dev/pool"] = "control-plane"
+	relabelled := workerNode("relabelled")
+	relabelled.Labels["worker.gardener.cloud/pool"] = "control-plane"
+	for _, node := range []*corev1.Node{workerNode("w1"), stranger, silent, pretender, relabelled} {
 		must(t, f.api.Create(t.Context(), node))
 	}
 	node := f.keep(t, "w1")
@@ -127,6 +131,12 @@ func TestNodesOfPools(t *testing.T) {
 	}
 	if got := f.keep(t, "stranger"); got.ResourceVersion != stranger.ResourceVersion {
 		t.Error("a node of a pool that is not there is changed")
+	}
+	if got := f.keep(t, "silent"); got.ResourceVersion != silent.ResourceVersion {
+		t.Error("a node is changed whose agent has not named its pool: its kubelet alone did")
+	}
+	if got := f.keep(t, "relabelled"); got.Labels["worker.gardener.cloud/pool"] != "workers" || !slices.Contains(got.Spec.Taints, taint("team", "x")) {
+		t.Errorf("a node that its kubelet put into another pool has labels %v, taints %v", got.Labels, got.Spec.Taints)
 	}
 	for _, name := range []string{"w1", "pretender"} {
 		if _, ok := f.keep(t, name).Labels[labelControlPlane]; ok {
@@ -155,6 +165,7 @@ func criticalSet(name string, change func(*appsv1.DaemonSet)) *appsv1.DaemonSet 
 	out := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "kube-system", Name: name, UID: types.UID(name), Labels: map[string]string{"node.gardener.cloud/critical-component": "true"},
 	}}
+	out.Spec.Template.Labels = maps.Clone(out.Labels)
 	out.Spec.Template.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 	change(out)
 	return out
@@ -196,7 +207,10 @@ func TestCriticalComponents(t *testing.T) {
 		"elsewhere by selector": {[]client.Object{criticalSet("a", everywhere), criticalPod("a", "w1", yes), criticalSet("b", func(s *appsv1.DaemonSet) {
 			s.Spec.Template.Spec.NodeSelector = map[string]string{"disk": "ssd"}
 		})}, false, true},
-		"elsewhere by taint":         {[]client.Object{criticalSet("a", everywhere), criticalPod("a", "w1", yes), criticalSet("b", func(s *appsv1.DaemonSet) { s.Spec.Template.Spec.Tolerations = nil })}, false, true},
+		"elsewhere by taint": {[]client.Object{criticalSet("a", everywhere), criticalPod("a", "w1", yes), criticalSet("b", func(s *appsv1.DaemonSet) { s.Spec.Template.Spec.Tolerations = nil })}, false, true},
+		"of ordinary pods": {[]client.Object{criticalSet("a", everywhere), criticalPod("a", "w1", yes), criticalSet("b", func(s *appsv1.DaemonSet) {
+			s.Spec.Template.Labels = nil
+		})}, false, true},
 		"none yet":                   {nil, false, false},
 		"none, and the Node ready":   {nil, true, true},
 		"a driver is not registered": {[]client.Object{criticalSet("a", everywhere), waits(criticalPod("a", "w1", yes))}, true, false},

@@ -40,7 +40,7 @@ type renewer struct {
 
 	all *rate.Limiter
 	mu  sync.Mutex
-	// each holds nodes that are there, and no more of them than there ever were.
+	// each holds nodes that had a certificate of this cluster, and no others.
 	each map[string]*rate.Limiter
 }
 
@@ -83,9 +83,6 @@ func (n *renewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (n *renewer) renew(ctx context.Context, r *http.Request) (Renewal, error) {
-	if !n.all.Allow() {
-		return Renewal{}, errors.New("too many nodes ask at once")
-	}
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return Renewal{}, refusal{errors.New("show the node agent's certificate")}
 	}
@@ -98,6 +95,13 @@ func (n *renewer) renew(ctx context.Context, r *http.Request) (Renewal, error) {
 	if err != nil {
 		return Renewal{}, refusal{err}
 	}
+	// Only who has shown that it is a node uses up what nodes may ask for, and none uses up what the others may.
+	if !n.limit(name).Allow() {
+		return Renewal{}, fmt.Errorf("node %s asks too often", name)
+	}
+	if !n.all.Allow() {
+		return Renewal{}, errors.New("too many nodes ask at once")
+	}
 	node := &corev1.Node{}
 	err = n.api.Get(ctx, client.ObjectKey{Name: name}, node)
 	switch {
@@ -108,9 +112,6 @@ func (n *renewer) renew(ctx context.Context, r *http.Request) (Renewal, error) {
 	}
 	if err := certificate.CheckRenewal(shown, pool, node); err != nil {
 		return Renewal{}, refusal{err}
-	}
-	if !n.limit(name).Allow() {
-		return Renewal{}, fmt.Errorf("node %s asks too often", name)
 	}
 	return n.issue(ctx, name, pool)
 }

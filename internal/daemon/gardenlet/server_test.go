@@ -258,6 +258,24 @@ func TestRenewalsAreLimited(t *testing.T) {
 	}
 }
 
+// TestStrangersUseUpNothing: who has no certificate of a node does not keep nodes from renewing theirs.
+func TestStrangersUseUpNothing(t *testing.T) {
+	a := ask(t)
+	a.renewer.all.SetBurst(1)
+	a.renewer.all.SetLimit(0)
+	admin := pair(t, a.issue(t, time.Now(), secret.Admin()), "admin")
+	for range 3 {
+		for _, shown := range []*tls.Certificate{nil, admin} {
+			if status, body, _ := a.send(t, http.MethodPost, "/renewal", shown); status != http.StatusForbidden {
+				t.Errorf("a stranger: %d %s", status, body)
+			}
+		}
+	}
+	if status, body, _ := a.send(t, http.MethodPost, "/renewal", pair(t, a.issue(t, time.Now(), agentSpec("w1", "workers")), "agent")); status != http.StatusOK {
+		t.Errorf("a node: %d %s", status, body)
+	}
+}
+
 // TestServesEndpoints: to the nodes' networks, what is on the disk.
 func TestServesEndpoints(t *testing.T) {
 	list := endpoint.List{Generation: 1, Sequence: 3, Servers: []endpoint.Server{{Node: "cp1", Addresses: []netip.AddrPort{netip.MustParseAddrPort("10.250.0.10:6443")}}}}

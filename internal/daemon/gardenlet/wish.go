@@ -30,8 +30,8 @@ type applied struct {
 	Taints      []string `json:"taints,omitempty"`
 }
 
-// wishFor leaves to the node what only the node knows: its architecture, its version, and, on the control plane, its role. A kubelet
-// can name any pool, so nobody becomes part of the control plane here.
+// wishFor leaves to the node what only the node knows: its architecture, its version, and, on the control plane, its role: nobody
+// becomes part of the control plane here.
 func wishFor(c *cluster.Cluster, pool cluster.Pool) (wish, error) {
 	labels, err := osc.NodeLabels(c, pool)
 	if err != nil {
@@ -40,7 +40,7 @@ func wishFor(c *cluster.Cluster, pool cluster.Pool) (wish, error) {
 	for _, own := range []string{corev1.LabelArchStable, constants.LabelWorkerKubernetesVersion, labelControlPlane} {
 		delete(labels, own)
 	}
-	return wish{labels: labels, annotations: maps.Clone(pool.Worker.Annotations), taints: osc.NodeTaints(c, pool)}, nil
+	return wish{labels: labels, annotations: osc.NodeAnnotations(pool), taints: osc.NodeTaints(c, pool)}, nil
 }
 
 // patch is the merge patch that makes the Node as wished; nil for nothing to do. Taints are one value: they are

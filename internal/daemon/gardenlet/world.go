@@ -43,7 +43,7 @@ func newWorld(api *kube.Client, watching client.WithWatch, log *slog.Logger) (wo
 		}
 		*of = one
 	}
-	out.definitions = newDefinitions(api, out.definition)
+	out.definitions = newDefinitions(api, out.definition, log)
 	return out, nil
 }
 
@@ -135,10 +135,11 @@ func criticalDaemonSets() kind {
 		trim: func(object client.Object) {
 			set := object.(*appsv1.DaemonSet)
 			set.Annotations, set.Status = nil, appsv1.DaemonSetStatus{}
-			of := set.Spec.Template.Spec
-			set.Spec = appsv1.DaemonSetSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
-				NodeSelector: of.NodeSelector, Affinity: of.Affinity, Tolerations: of.Tolerations,
-			}}}
+			of := set.Spec.Template
+			set.Spec = appsv1.DaemonSetSpec{Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: of.Labels},
+				Spec:       corev1.PodSpec{NodeSelector: of.Spec.NodeSelector, Affinity: of.Spec.Affinity, Tolerations: of.Spec.Tolerations},
+			}}
 		},
 	}
 }

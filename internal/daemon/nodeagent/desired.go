@@ -21,6 +21,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/node/agent"
 	"github.com/gardenadm/gardenadm/internal/node/dropin"
 	"github.com/gardenadm/gardenadm/internal/render/osc"
+	"github.com/gardenadm/gardenadm/internal/render/registry"
 )
 
 // fileLastKnown is the configuration that the node is kept at, for when the API is away. It holds secrets: only root reads it.
@@ -65,11 +66,35 @@ func (d *daemon) want(ctx context.Context, of *desired) (agent.Want, error) {
 	if err != nil {
 		return agent.Want{}, err
 	}
+	local.Mirrors = d.mirrorsFor(ctx, config)
 	want, err := agent.NewWant(d.lasting(config), local, d.node.Name)
 	if err != nil {
 		return agent.Want{}, fault.New(fault.NodeConfiguration, "%w", err)
 	}
 	return want, nil
+}
+
+// mirrorsFor returns the cluster's mirrors for the registries that extensions ask for, this node's own first.
+func (d *daemon) mirrorsFor(ctx context.Context, config *extensionsv1alpha1.OperatingSystemConfig) []registry.Host {
+	cri := config.Spec.CRIConfig
+	if cri == nil || cri.Containerd == nil || len(cri.Containerd.Registries) == 0 {
+		return nil
+	}
+	known, err := d.knownServers(ctx)
+	if err != nil {
+		d.Log.Warn("registries are used without the cluster's mirrors", "error", err)
+		return nil
+	}
+	var own, others []registry.Host
+	for _, server := range known.List.Servers {
+		one := registry.Mirror(server.Addresses[0].Addr())
+		if server.Node == d.node.Name {
+			own = append(own, one)
+		} else {
+			others = append(others, one)
+		}
+	}
+	return append(own, others...)
 }
 
 // lastKnown returns the configuration that the node is kept at; nil for a node that never had one from the API.

@@ -38,7 +38,7 @@ func (e *endpoints) run(ctx context.Context) error {
 	var group sync.WaitGroup
 	group.Go(func() {
 		key := client.ObjectKey{Namespace: metav1.NamespaceSystem, Name: endpointsName}
-		follow(ctx, e.daemon, &corev1.ConfigMapList{}, key, e.hear, func() {})
+		follow(ctx, e.daemon, &corev1.ConfigMapList{}, key, e.hear, nil)
 	})
 	e.tell(ctx)
 	group.Wait()

@@ -19,6 +19,8 @@ const (
 	// healthEvery is how often containerd and kubelet are asked; after healthTries bad answers they are restarted.
 	healthEvery = 20 * time.Second
 	healthTries = 3
+	// runtimeTimeout bounds one question to containerd, which is slow while it unpacks images.
+	runtimeTimeout = 10 * time.Second
 )
 
 // Reasons of the condition SystemdUnitsReady (contract node-agent-and-osc §6.4).
@@ -69,7 +71,7 @@ func (h *health) look(ctx context.Context) error {
 	for _, unit := range units {
 		switch unit.Name {
 		case layout.UnitContainerd:
-			silent[unit.Name] = h.Host.Images.Ready(ctx)
+			silent[unit.Name] = within(ctx, runtimeTimeout, h.Host.Images.Ready)
 		case layout.UnitKubelet:
 			silent[unit.Name] = h.Probe(ctx, kubeletHealth())
 		}
@@ -115,7 +117,7 @@ func (h *health) restart(ctx context.Context, unit, because string) error {
 		return err
 	}
 	h.events.warn("UnitRestarted", because)
-	return h.Host.Units.Restart(ctx, unit)
+	return within(ctx, changeTimeout, func(ctx context.Context) error { return h.Host.Units.Restart(ctx, unit) })
 }
 
 // judge makes the condition from the units' states, and restarts those that are stuck between two of them.

@@ -16,24 +16,29 @@ import (
 
 const (
 	imagesEvery = time.Minute
-	// pullTimeout bounds one look: a mirror that trickles must not keep the node from asking another one.
+	// pullTimeout bounds one pull, and one release of what is not wanted any more: a mirror that trickles must not keep the node from asking another one.
 	pullTimeout = 10 * time.Minute
 )
 
 // images keeps the node's images imported and pinned: what is removed by hand comes back from the mirrors.
 type images struct {
 	*daemon
+	// made says that the node has a configuration from the cluster: until then, init or join brings its images.
+	made func() bool
 	// whole is the list, as in layout.FileImages, that was whole at the last look.
 	whole string
 	tries retry
 }
 
-func newImages(d *daemon) *images {
-	return &images{daemon: d, tries: retry{first: 5 * time.Second, last: 5 * imagesEvery}}
+func newImages(d *daemon, made func() bool) *images {
+	return &images{daemon: d, made: made, tries: retry{first: 5 * time.Second, last: 5 * imagesEvery}}
 }
 
 func (i *images) run(ctx context.Context) error {
 	every(ctx, func(ctx context.Context) time.Duration {
+		if !i.made() {
+			return soon
+		}
 		if err := i.look(ctx); err != nil && ctx.Err() == nil {
 			return i.tries.failed(i.Log, "the node lacks images", err)
 		}
@@ -55,12 +60,13 @@ func (i *images) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	missing, err := mirror.Missing(ctx, i.Host.Images, list)
+	missing, err := i.missing(ctx, list)
 	if err != nil {
 		return err
 	}
 	if len(missing) > 0 {
-		if err := i.pull(ctx, missing); err != nil {
+		err := within(ctx, pullTimeout, func(ctx context.Context) error { return i.Supply.Pull(ctx, missing) })
+		if err != nil {
 			return err
 		}
 		if i.whole == string(raw) {
@@ -70,17 +76,19 @@ func (i *images) look(ctx context.Context) error {
 	if i.whole == string(raw) {
 		return nil
 	}
-	if err := mirror.Release(ctx, i.Host.Images, list); err != nil {
-		return err
+	err = within(ctx, pullTimeout, func(ctx context.Context) error { return mirror.Release(ctx, i.Host.Images, list) })
+	if err == nil {
+		i.whole = string(raw)
 	}
-	i.whole = string(raw)
-	return nil
+	return err
 }
 
-func (i *images) pull(ctx context.Context, missing []image.Wanted) error {
-	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
-	defer cancel()
-	return i.Supply.Pull(ctx, missing)
+func (i *images) missing(ctx context.Context, list []image.Wanted) (missing []image.Wanted, err error) {
+	err = within(ctx, runtimeTimeout, func(ctx context.Context) error {
+		missing, err = mirror.Missing(ctx, i.Host.Images, list)
+		return err
+	})
+	return missing, err
 }
 
 func names(images []image.Wanted) string {

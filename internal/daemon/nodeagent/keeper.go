@@ -18,6 +18,8 @@ const (
 	soon = 2 * time.Second
 	// syncRetry bounds the pause after failures: drift is healed within a minute.
 	syncRetry = 30 * time.Second
+	// changeTimeout bounds one change of the host: a unit or a mirror that hangs must not keep others from the hands.
+	changeTimeout = 10 * time.Minute
 	// factsFor is after which time the host's own additions are computed anew.
 	factsFor = 10 * time.Minute
 )
@@ -120,6 +122,9 @@ func (k *keeper) step(ctx context.Context) (time.Duration, error) {
 	switch {
 	case err != nil:
 		return 0, errors.Join(problem, err)
+	case errors.Is(lack, errUnknownTurn):
+		k.say(lack.Error())
+		return min(wait, syncRetry), problem // the watch of the Node tells earlier that the API is back
 	case lack != nil:
 		k.say(lack.Error())
 		return soon, problem
@@ -142,11 +147,6 @@ func (k *keeper) say(what string) {
 // advance takes a newer configuration when it is time, or says what it waits for: until then, the host is kept at what it has.
 func (k *keeper) advance(ctx context.Context) (wait time.Duration, ahead string, err error) {
 	wait = jitter(k.config.Controllers.OperatingSystemConfig.SyncPeriod.Duration)
-	if k.newest.serial() {
-		if err := k.turn.resume(ctx); err != nil {
-			ahead = "the API: " + err.Error()
-		}
-	}
 	next := k.newest.after(k.kept)
 	if next == nil {
 		return wait, ahead, nil
@@ -171,7 +171,7 @@ func (k *keeper) advance(ctx context.Context) (wait time.Duration, ahead string,
 
 // mayChange returns "" when it is this node's turn, or this host needs no change; otherwise it says whose turn it is, or why nobody knows.
 func (k *keeper) mayChange(ctx context.Context, want agent.Want) (who string, err error) {
-	plan, err := k.agent.Plan(ctx, want)
+	plan, err := k.plan(ctx, want)
 	if err != nil || !plan.Touches() {
 		return "", err
 	}
@@ -206,7 +206,7 @@ func (k *keeper) keep(ctx context.Context) error {
 	}
 	k.hands.Lock()
 	defer k.hands.Unlock()
-	plan, err := k.agent.Plan(ctx, k.wanted)
+	plan, err := k.plan(ctx, k.wanted)
 	if err != nil {
 		return err
 	}
@@ -222,6 +222,14 @@ func (k *keeper) keep(ctx context.Context) error {
 	return err
 }
 
+func (k *keeper) plan(ctx context.Context, want agent.Want) (plan agent.Plan, err error) {
+	err = within(ctx, changeTimeout, func(ctx context.Context) error {
+		plan, err = k.agent.Plan(ctx, want)
+		return err
+	})
+	return plan, err
+}
+
 // apply does what the plan says, or of it what can be done. The caller holds the hands.
 func (k *keeper) apply(ctx context.Context, plan agent.Plan) error {
 	files, units := list(plan.Paths()), list(plan.Units())
@@ -231,9 +239,12 @@ func (k *keeper) apply(ctx context.Context, plan agent.Plan) error {
 	}
 	k.drifted(plan)
 	k.unsettle()
-	err := k.agent.Apply(ctx, plan)
+	apply := func(plan agent.Plan) error {
+		return within(ctx, changeTimeout, func(ctx context.Context) error { return k.agent.Apply(ctx, plan) })
+	}
+	err := apply(plan)
 	if err != nil && ctx.Err() == nil {
-		_ = k.agent.Apply(ctx, plan.WithoutImages()) // what fails comes again
+		_ = apply(plan.WithoutImages()) // what fails comes again
 	}
 	if err == nil {
 		k.changing = ""
@@ -268,6 +279,13 @@ func (k *keeper) drifted(plan agent.Plan) {
 	if units := plan.Starts(); k.settled && len(units) > 0 {
 		k.events.warn("UnitsStarted", "were down: "+list(units))
 	}
+}
+
+// made says that the host is kept at a configuration of the cluster's.
+func (k *keeper) made() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.kept != nil
 }
 
 // units are those that the host is to have.

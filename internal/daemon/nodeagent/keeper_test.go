@@ -3,6 +3,7 @@ package nodeagent
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
+	"github.com/gardenadm/gardenadm/internal/render/registry"
 )
 
 func TestFirstConfiguration(t *testing.T) {
@@ -85,6 +88,53 @@ func TestDriftIsHealedAndReported(t *testing.T) {
 	})
 }
 
+// TestRegistriesOfExtensions: the cluster's mirrors are asked first, this node's own before the others.
+func TestRegistriesOfExtensions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newAPI(), "cp2", "control-plane")
+		known, err := endpoint.Known{List: endpoint.List{Generation: 1, Sequence: 1, Servers: []endpoint.Server{
+			{Node: "cp1", Addresses: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:6443")}},
+			{Node: "cp2", Addresses: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.2:6443")}},
+		}}}.Encode()
+		w.must(err)
+		w.write(layout.FileEndpoints, string(known), 0o600)
+		w.publish(configuration("a=1", func(c *extensionsv1alpha1.OperatingSystemConfig) {
+			c.Spec.CRIConfig = &extensionsv1alpha1.CRIConfig{Containerd: &extensionsv1alpha1.ContainerdConfig{Registries: []extensionsv1alpha1.RegistryConfig{
+				{Upstream: "quay.io", Hosts: []extensionsv1alpha1.RegistryHost{{URL: "http://10.0.0.2:5000"}}},
+			}}}
+		}))
+		w.register()
+		w.run()
+		pass(time.Second)
+		hosts := w.read(registry.File("quay.io"))
+		last := -1
+		for _, host := range []string{"192.0.2.2:7444", "192.0.2.1:7444", "10.0.0.2:5000"} {
+			at := strings.Index(hosts, host)
+			w.expect(at > last, "%s is not asked in its turn:\n%s", host, hosts)
+			last = at
+		}
+	})
+}
+
+// TestHungMirror: what needs no image is done all the same.
+func TestHungMirror(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newAPI(), "w1", "workers")
+		w.publish(configuration("a=1"))
+		w.register()
+		w.run()
+		pass(time.Second)
+		w.supply.hang(true)
+		w.must(w.fake.Host().Files.Remove(t.Context(), "/opt/bin/kubelet"))
+		w.write(fileSysctl, "a=2", 0o644)
+		pass(changeTimeout + time.Minute)
+		w.expect(w.read(fileSysctl) == "a=1", "the setting is %q", w.read(fileSysctl))
+		w.supply.hang(false)
+		pass(changeTimeout + time.Minute)
+		w.expect(w.read("/opt/bin/kubelet") != "", "the program does not come back")
+	})
+}
+
 func TestWithoutAPITheLastConfigurationIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, newAPI(), "w1", "workers")
@@ -119,13 +169,14 @@ func TestConfigurationThatCannotBeRead(t *testing.T) {
 		for name, raw := range map[string]string{
 			"no YAML":   "spec: {files: [{path: secret",
 			"reference": "spec: {files: [{path: /x, content: {secretRef: {name: other, dataKey: x}}}]}",
+			"plugins":   "spec: {criConfig: {name: containerd, containerd: {plugins: [{path: [x]}]}}}",
 		} {
 			w.publishRaw([]byte(raw))
 			w.write(fileSysctl, "a=2", 0o644)
 			pass(time.Minute)
 			w.expect(w.applied() == first && w.read(fileSysctl) == "a=1", "%s: the node is not kept at what it has", name)
 		}
-		w.expect(len(w.events("OSCFailed")) == 2, "events %q", w.events("OSCFailed"))
+		w.expect(len(w.events("OSCFailed")) == 3, "events %q", w.events("OSCFailed"))
 		w.expect(!strings.Contains(w.log.String(), "path: secret"), "the log quotes the configuration")
 		second := w.publish(configuration("a=4"))
 		pass(time.Second)

@@ -66,7 +66,8 @@ func (c *certificates) renewHere(ctx context.Context, agent, kubelet bool) (bool
 		}
 		c.hands.Lock()
 		defer c.hands.Unlock()
-		if err := hoststep.ReplaceKubeletCertificate(ctx, c.Host, fresh, nil); err != nil {
+		err = within(ctx, changeTimeout, func(ctx context.Context) error { return hoststep.ReplaceKubeletCertificate(ctx, c.Host, fresh, nil) })
+		if err != nil {
 			return false, err
 		}
 	}

@@ -46,7 +46,18 @@ func (d *daemon) keepLease(ctx context.Context) error {
 	return nil
 }
 
-// renewLease updates the Lease as it was written last, which is one request; nil stands for not known.
+// isThere says whether the Node is still the one that was seen last.
+func (d *daemon) isThere(ctx context.Context, node *corev1.Node) (bool, error) {
+	now := &corev1.Node{}
+	err := ask(ctx, func(ctx context.Context) error { return d.api.Get(ctx, client.ObjectKeyFromObject(node), now) })
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("get Node %s: %w", node.Name, err)
+	}
+	return err == nil && now.UID == node.UID, nil
+}
+
+// renewLease updates the Lease as it was written last, which is one request; nil stands for not known. It returns nil for a Node that
+// is gone.
 func (d *daemon) renewLease(ctx context.Context, lease *coordinationv1.Lease, node *corev1.Node) (*coordinationv1.Lease, error) {
 	name := "gardener-node-agent-" + d.node.Name
 	if lease == nil {
@@ -58,6 +69,10 @@ func (d *daemon) renewLease(ctx context.Context, lease *coordinationv1.Lease, no
 			return nil, fmt.Errorf("get Lease %s: %w", name, err)
 		}
 		if apierrors.IsNotFound(err) {
+			// It was deleted with its Node, perhaps, and another one would have an owner that is not there.
+			if there, err := d.isThere(ctx, node); !there || err != nil {
+				return nil, err
+			}
 			lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: name}}
 		}
 	}

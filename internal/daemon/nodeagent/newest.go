@@ -80,12 +80,6 @@ func (n *newest) refuse(desired *desired, because error) {
 	}
 }
 
-func (n *newest) serial() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.desired != nil && n.desired.serial
-}
-
 func (n *newest) secretName() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -104,7 +98,7 @@ func (k *keeper) follow(ctx context.Context) error {
 		var group sync.WaitGroup
 		group.Go(func() {
 			key := client.ObjectKey{Namespace: metav1.NamespaceSystem, Name: k.newest.secretName()}
-			follow(following, k.daemon, &corev1.SecretList{}, key, hear, func() {})
+			follow(following, k.daemon, &corev1.SecretList{}, key, hear, nil)
 		})
 		select {
 		case <-ctx.Done():

@@ -81,7 +81,7 @@ func (d *daemon) run(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{
 		keeper.run, keeper.follow, keeper.turn.run,
 		d.self.run, d.events.run, d.keepLease, d.keepCertificates, d.keepName,
-		d.keepTokens, newImages(d).run, newEndpoints(d).run, newHealth(d, keeper.units).run, newRestarts(d).run,
+		d.keepTokens, newImages(d, keeper.made).run, newEndpoints(d).run, newHealth(d, keeper.units).run, newRestarts(d).run,
 	} {
 		group.Go(func() error { return part(ctx) })
 	}

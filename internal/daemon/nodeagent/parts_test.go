@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/tls"
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -71,6 +73,8 @@ func TestIdleNode(t *testing.T) {
 		w.expect(renewals >= 55 && renewals <= 66, "%d renewals in ten minutes", renewals)
 		watches := asked["watch *v1.NodeList"] + asked["watch *v1.SecretList"] + asked["watch *v1.ConfigMapList"]
 		w.expect(watches >= 3 && watches <= 7, "%d watches in ten minutes", watches)
+		watches += asked["get *v1.Node"] // one for each watch of it
+		w.expect(asked["get *v1.Node"] <= asked["watch *v1.NodeList"], "asked %v", asked)
 		all := 0
 		for _, n := range asked {
 			all += n
@@ -90,6 +94,29 @@ func TestLeaseOfANodeThatLeaves(t *testing.T) {
 		w.must(w.api.Delete(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "gardener-node-agent-w1"}}))
 		pass(time.Minute)
 		w.expect(w.holder("gardener-node-agent-w1") == "", "the lease is made again")
+	})
+}
+
+// TestNodeThatIsGone: a Node that was deleted while nobody could hear of it is gone for the agent, too.
+func TestNodeThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := running(t)
+		w.api.setAway(true)
+		pass(11 * time.Minute) // the watch has ended
+		w.must(w.api.WithWatch.Delete(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w1"}}))
+		w.must(w.api.WithWatch.Delete(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "gardener-node-agent-w1"}}))
+		w.api.setAway(false)
+		w.api.count()
+		pass(5 * time.Minute)
+		w.expect(w.holder("gardener-node-agent-w1") == "", "the lease is made again")
+		asked := w.api.count()
+		w.expect(asked["create *v1.Lease"] == 0 && asked["get *v1.Lease"] < 10, "asked %v", asked)
+
+		w.register(func(n *corev1.Node) { n.UID = "another" })
+		pass(time.Minute)
+		lease := &coordinationv1.Lease{}
+		w.must(w.api.Get(t.Context(), client.ObjectKey{Namespace: "kube-system", Name: "gardener-node-agent-w1"}, lease))
+		w.expect(lease.OwnerReferences[0].UID == "another" && w.applied() != "", "lease %v, applied %q", lease, w.applied())
 	})
 }
 
@@ -125,6 +152,39 @@ func TestHealth(t *testing.T) {
 	})
 }
 
+// hung is a containerd that answers nobody until it is restarted.
+type hung struct{ host.Images }
+
+func (hung) Ready(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (h hung) List(ctx context.Context) ([]host.Image, error) { return nil, h.Ready(ctx) }
+
+// TestHungRuntime: a containerd that hangs is restarted like one that refuses, and keeps nobody from looking after the rest.
+func TestHungRuntime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newAPI(), "w1", "workers")
+		w.images = hung{w.fake.Host().Images}
+		content := "[Service]\nExecStart=/opt/bin/containerd\n"
+		w.publish(configuration("a=1", func(c *extensionsv1alpha1.OperatingSystemConfig) {
+			c.Spec.Units = append(c.Spec.Units, extensionsv1alpha1.Unit{Name: layout.UnitContainerd, Enable: new(true), Content: &content})
+		}))
+		raw, err := image.EncodeWanted([]image.Wanted{{Image: "registry/pause:1", When: image.Join}})
+		w.must(err)
+		w.write(layout.FileImages, string(raw), 0o644)
+		w.register()
+		w.run()
+		pass(2 * time.Second)
+		w.fake.ClearLog()
+		pass(3 * time.Minute)
+		w.expect(w.count("restart "+layout.UnitContainerd) > 0, "containerd is not restarted")
+		w.expect(strings.Contains(w.unitsReady().Message, layout.UnitContainerd+" does not answer"), "condition %v", w.unitsReady())
+		w.expect(strings.Contains(w.log.String(), "the node lacks images"), "the look at the images never ends")
+	})
+}
+
 func TestImagesComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := running(t)
@@ -141,6 +201,22 @@ func TestImagesComeBack(t *testing.T) {
 	})
 }
 
+// TestImagesOfANewNode: they are init's or join's to bring, until the cluster has published a configuration.
+func TestImagesOfANewNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newAPI(), "cp1", "control-plane")
+		raw, err := image.EncodeWanted([]image.Wanted{{Image: "registry/pause:1", When: image.Join}})
+		w.must(err)
+		w.write(layout.FileImages, string(raw), 0o644)
+		w.run()
+		pass(2 * time.Minute)
+		w.expect(!w.supply.has("registry/pause:1"), "the agent pulls what init imports")
+		w.publish(configuration("a=1"))
+		pass(10 * time.Second)
+		w.expect(w.supply.has("registry/pause:1"), "the image does not come")
+	})
+}
+
 func TestEndpointsAreHandedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := running(t)
@@ -154,6 +230,38 @@ func TestEndpointsAreHandedOver(t *testing.T) {
 		w.must(w.api.Update(t.Context(), object))
 		pass(time.Second)
 		w.expect(len(w.told) == 1 && strings.Contains(w.log.String(), "cannot be read"), "a list without servers is handed over")
+	})
+}
+
+// TestTokens: a token comes to its file, follows its Secret, and is never told; one that is missing is asked for again.
+func TestTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newAPI(), "cp1", "control-plane")
+		w.write(layout.FileAgentConfig, w.read(layout.FileAgentConfig)+"  token: {syncPeriod: 10m, syncConfigs: [{secretName: scheduler, path: /token}]}\n", 0o600)
+		w.run()
+		pass(time.Minute)
+		object := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "scheduler"}}
+		for _, token := range []string{"", "first-token", "second-token"} {
+			if token != "" {
+				object.Data = map[string][]byte{dataToken: []byte(token)}
+			}
+			if w.api.Update(t.Context(), object) != nil {
+				w.must(w.api.Create(t.Context(), object))
+			}
+			pass(12 * time.Minute)
+			info, err := w.fake.Host().Files.Stat(t.Context(), "/token")
+			if token == "" {
+				w.expect(errors.Is(err, fs.ErrNotExist), "there is a file without a token")
+				continue
+			}
+			w.must(err)
+			w.expect(w.read("/token") == token && info.Mode.Perm() == 0o640, "the file has mode %v and %q", info.Mode, w.read("/token"))
+		}
+		w.fake.ClearLog()
+		pass(30 * time.Minute)
+		w.expect(w.count("write /token") == 0, "a token that is as it should be is written again")
+		w.expect(!strings.Contains(w.log.String(), "-token"), "the log shows a token")
+		w.expect(strings.Count(w.log.String(), "a token cannot be written") == 2, "missing tokens are not told, each once")
 	})
 }
 

@@ -53,7 +53,11 @@ func (p *pods) lack(ctx context.Context, d *daemon) (lack, err error) {
 	if len(p.manifests) == 0 {
 		return nil, nil
 	}
-	running, err := d.Host.Observer.Pods(ctx)
+	var running []host.Pod
+	err = within(ctx, runtimeTimeout, func(ctx context.Context) error {
+		running, err = d.Host.Observer.Pods(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -103,7 +103,8 @@ func (r *restarts) restart(ctx context.Context, units []string) {
 		if unit == layout.UnitNodeAgent {
 			continue
 		}
-		if err := r.Host.Units.Restart(ctx, unit); err != nil {
+		err := within(ctx, changeTimeout, func(ctx context.Context) error { return r.Host.Units.Restart(ctx, unit) })
+		if err != nil {
 			r.events.warn("UnitRestartFailed", err.Error())
 			continue
 		}

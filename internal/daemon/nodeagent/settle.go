@@ -14,6 +14,7 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/agent"
+	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
 const (
@@ -21,15 +22,23 @@ const (
 	labelWorker       = "node-role.kubernetes.io/worker"
 )
 
+// errUnknownTurn is what a node lacks whose agent was just started, while the API does not answer.
+var errUnknownTurn = errors.New("the API to say whose turn it is")
+
 // settle is nil once all that was applied has taken effect; lack says what is missing.
 func (k *keeper) settle(ctx context.Context) (lack, err error) {
 	if k.settled {
 		return nil, nil
 	}
+	unknown := k.turn.resume(ctx) // first: it is renewed while pods are waited for
 	if lack, err = k.pods.lack(ctx, k.daemon); err != nil {
 		return nil, err
 	}
-	if lack == nil && k.turn.held() {
+	switch {
+	case lack != nil:
+	case unknown != nil:
+		lack = fmt.Errorf("%w: %w", errUnknownTurn, unknown)
+	case k.turn.held():
 		// The next node begins when this one's turn is over: only one of them may be unwell.
 		lack = k.well(ctx)
 	}
@@ -62,7 +71,7 @@ func (k *keeper) wakeKubelet(ctx context.Context, pod string) error {
 	defer k.hands.Unlock()
 	k.events.warn("UnitRestarted", layout.UnitKubelet+" does not take the changed manifest of "+pod)
 	k.pods.restarted()
-	return k.Host.Units.Restart(ctx, layout.UnitKubelet)
+	return within(ctx, changeTimeout, func(ctx context.Context) error { return k.Host.Units.Restart(ctx, layout.UnitKubelet) })
 }
 
 // report says on the Node what it is now (contract node-agent-and-osc §6.3), and ends its turn.
@@ -113,6 +122,7 @@ func (k *keeper) unreported(node *corev1.Node) (labels, annotations map[string]*
 	}
 	return differing(node.Labels, want), differing(node.Annotations, map[string]string{
 		nodeagentv1alpha1.AnnotationKeyChecksumAppliedOperatingSystemConfig: k.kept.checksum,
+		secret.AnnotationPool: k.node.Pool,
 	})
 }
 

@@ -147,6 +147,33 @@ func TestHolderOfTheTurnDies(t *testing.T) {
 	}
 }
 
+// TestTurnOutlastsTheAgent: an agent that is started again, and hears late that the pool takes turns, does not end its node's turn while
+// the node is not Ready.
+func TestTurnOutlastsTheAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newAPI(), "cp1", "control-plane")
+		w.static("etcd=h1")
+		old := w.publish(configuration("a=1", with(manifest("etcd", "h1"))), serial)
+		w.register()
+		w.run()
+		pass(time.Minute)
+		changed := w.publish(configuration("a=1", with(manifest("etcd", "h2"))), serial)
+		pass(10 * time.Second)
+		w.expect(w.holder(turnLease) == "cp1", "the turn is of %q", w.holder(turnLease))
+		w.setReady(corev1.ConditionFalse)
+		w.static("etcd=h2")
+		w.stop()
+
+		w.api.secretsAfter = 5 * time.Second
+		w.run()
+		pass(time.Minute)
+		w.expect(w.applied() == old && w.holder(turnLease) == "cp1", "applied %q, the turn is of %q", w.applied(), w.holder(turnLease))
+		w.setReady(corev1.ConditionTrue)
+		pass(10 * time.Second)
+		w.expect(w.applied() == changed && w.holder(turnLease) == "", "applied %q, the turn is of %q", w.applied(), w.holder(turnLease))
+	})
+}
+
 // TestTurnWithoutAPI: a change that waits for a turn does not keep the node from being kept as it is.
 func TestTurnWithoutAPI(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

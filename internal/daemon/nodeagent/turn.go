@@ -64,7 +64,8 @@ func (t *turn) take(ctx context.Context) (who string, err error) {
 	return "", t.write(ctx, lease)
 }
 
-// resume finds out, once, whether the turn is this node's from before.
+// resume finds out, once, whether the turn is this node's from before. It does so in every pool: whether the nodes of this one take
+// turns is known only once the pool's Secret has come, and that may be after the node has settled.
 func (t *turn) resume(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -51,9 +51,10 @@ type api struct {
 	client.WithWatch
 	mu   sync.Mutex
 	away bool
-	// refused is a question that fails alone.
-	refused string
-	asked   map[string]int
+	// refused is a question that fails alone, and secretsAfter how long watches of Secrets take to begin.
+	refused      string
+	secretsAfter time.Duration
+	asked        map[string]int
 }
 
 func newAPI() *api {
@@ -95,6 +96,9 @@ func (a *api) answer(verb string, object any, do func() error) error {
 
 // watch begins with what there is, as the real API does; the fake one does not.
 func (a *api) watch(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) (watch.Interface, error) {
+	if _, ok := list.(*corev1.SecretList); ok && !sleep(ctx, a.secretsAfter) {
+		return nil, ctx.Err()
+	}
 	var out watch.Interface
 	err := a.answer("watch", list, func() error {
 		inner, err := c.Watch(ctx, list, options...)
@@ -165,11 +169,20 @@ type supply struct {
 	mu     sync.Mutex
 	pulled []string
 	err    error
+	// hangs: nobody gets a program, nor an error.
+	hangs bool
 }
 
 func (s *supply) Digest(context.Context, string) (string, error) { return "sha256:1", nil }
 
-func (s *supply) Extract(_ context.Context, image string, paths []string, to func(string, io.Reader) error) error {
+func (s *supply) Extract(ctx context.Context, image string, paths []string, to func(string, io.Reader) error) error {
+	s.mu.Lock()
+	hangs := s.hangs
+	s.mu.Unlock()
+	if hangs {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	for _, path := range paths {
 		if err := to(path, strings.NewReader(image+path)); err != nil {
 			return err
@@ -183,6 +196,12 @@ func (s *supply) Pull(_ context.Context, list []image.Wanted) error {
 	defer s.mu.Unlock()
 	s.pulled = append(s.pulled, names(list))
 	return s.err
+}
+
+func (s *supply) hang(hangs bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hangs = hangs
 }
 
 func (s *supply) fail(err error) {
@@ -204,6 +223,7 @@ type world struct {
 	api    *api
 	node   cluster.Node
 	supply *supply
+	images host.Images // other ones than the fake's
 	log    bytes.Buffer
 
 	mu      sync.Mutex
@@ -272,8 +292,12 @@ func (w *world) read(path string) string {
 // run starts the agent; it has ended when the test ends.
 func (w *world) run() {
 	w.t.Helper()
+	machine := *w.fake.Host()
+	if w.images != nil {
+		machine.Images = w.images
+	}
 	d, err := load(w.t.Context(), Options{
-		Host: w.fake.Host(), Log: slog.New(slog.NewTextHandler(&w.log, nil)), Supply: w.supply,
+		Host: &machine, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Supply: w.supply,
 		Proxy: func(_ context.Context, list endpoint.List) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()

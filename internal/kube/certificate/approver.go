@@ -48,7 +48,7 @@ func deny(format string, args ...any) Decision { return Decision{Denied, fmt.Spr
 type Approver struct {
 	// API is not a cache: what was decided a moment ago counts.
 	API client.Client
-	// Pools are the cluster's worker pools.
+	// Pools are the cluster's worker pools; none while they are not known.
 	Pools func(context.Context) ([]cluster.Pool, error)
 	// Now is the clock; nil means the real one.
 	Now func() time.Time
@@ -149,6 +149,9 @@ func (a Approver) nodeAgent(ctx context.Context, request *certificatesv1.Certifi
 	pools, err := a.Pools(ctx)
 	if err != nil {
 		return Decision{}, err
+	}
+	if len(pools) == 0 {
+		return Decision{NotYet, "the pools of the cluster are not known: its definition is missing"}, nil
 	}
 	at := slices.IndexFunc(pools, func(p cluster.Pool) bool { return p.Name == pool })
 	if at < 0 {

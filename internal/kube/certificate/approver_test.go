@@ -251,6 +251,20 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestDecideWithoutPools: as long as nobody knows the pools, nobody is told that his is not among them.
+func TestDecideWithoutPools(t *testing.T) {
+	on := newAPI(t)
+	bootstrap(t, on)
+	approver := on.approver()
+	approver.Pools = func(context.Context) ([]cluster.Pool, error) { return nil, nil }
+	young := agent("open00")
+	young.created = clock().Add(-time.Second)
+	got, err := approver.Decide(t.Context(), young.request(t, "csr-1"))
+	if err != nil || got.Answer != certificate.NotYet || !strings.Contains(got.Why, "definition is missing") {
+		t.Errorf("got %q: %s (%v)", got.Answer, got.Why, err)
+	}
+}
+
 // foreignToken was not made by gardenadm: it is bound to nothing, and its group is not that of open tokens.
 func foreignToken() *corev1.Secret {
 	return &corev1.Secret{

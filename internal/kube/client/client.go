@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -36,12 +37,44 @@ type Client struct {
 // Changes is how many objects ApplyObjects has created or changed so far.
 func (c *Client) Changes() int64 { return c.changes.Load() }
 
-// New connects with the given kubeconfig. No request is made yet.
+// New connects with the given kubeconfig, past any proxy that the environment names: nodes reach each other without one. No request is
+// made yet.
 func New(kubeconfig []byte) (*Client, error) {
+	config, err := Config(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	return connect(config)
+}
+
+// NewFromElsewhere connects as New, for a command that may not run on a node: through the proxy that the environment names, if it
+// does so for the API server.
+func NewFromElsewhere(kubeconfig []byte) (*Client, error) {
+	config, err := read(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	return connect(config)
+}
+
+// Config is the kubeconfig for clients that New does not make. Only a proxy that the kubeconfig names itself is used.
+func Config(kubeconfig []byte) (*rest.Config, error) {
+	config, err := read(kubeconfig)
+	if err == nil && config.Proxy == nil {
+		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
+	}
+	return config, err
+}
+
+func read(kubeconfig []byte) (*rest.Config, error) {
 	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig: %w", err)
 	}
+	return config, nil
+}
+
+func connect(config *rest.Config) (*Client, error) {
 	config.Timeout = requestTimeout
 	config.QPS, config.Burst = -1, -1 // the API server's own fairness decides
 	// We know which old kinds we write for clients that read them: the API server would say so with every request.

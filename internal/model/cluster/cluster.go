@@ -28,13 +28,13 @@ type Cluster struct {
 	UID string
 	// Generation counts the lives of the cluster's etcd data; a restore starts the next one.
 	Generation int
-	// Shoot is the defaulted manifest; status.technicalID and status.uid are set.
+	// Shoot is the defaulted manifest; technicalID, uid and gardener of its status are set (contract shoot-api §1).
 	Shoot *gardencore.Shoot
 	// CloudProfile and Project are the other two manifests that a Shoot cannot be without.
 	CloudProfile *gardencore.CloudProfile
 	Project      *gardencore.Project
 
-	// Manifests are all that the cluster was made of; the Shoot, CloudProfile and Project in it are not defaulted.
+	// Manifests are all that the cluster was made of, and what its defaults refer to; the Shoot, CloudProfile and Project in it are not defaulted.
 	Manifests manifest.Set
 	// Warnings are what is allowed here and worth knowing, one line each, for example what a garden would refuse.
 	Warnings []string

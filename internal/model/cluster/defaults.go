@@ -4,8 +4,10 @@ import (
 	"time"
 
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
+	"github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 )
 
 // defaulted returns the Shoot as a garden would keep it (contract shoot-api §4). Our defaults come first and stand in the Shoot
@@ -13,9 +15,13 @@ import (
 // the same result, and a defaulted one itself.
 func defaulted(in *gardencore.Shoot) *gardencore.Shoot {
 	out := in.DeepCopy()
+	if profile := out.Spec.CloudProfile; profile != nil && profile.Kind == "" {
+		profile.Kind = constants.CloudProfileReferenceKindCloudProfile // a garden fills it in when it admits the Shoot
+	}
 	defaultMaintenance(&out.Spec)
 	defaultKubeProxy(&out.Spec)
 	defaultAutoscaler(&out.Spec)
+	defaultAudit(&out.Spec)
 	defaultKubelet(ensure(&out.Spec.Kubernetes.Kubelet))
 	for i := range out.Spec.Provider.Workers {
 		// A pool's own settings replace the cluster's whole, so they need the same defaults.
@@ -62,8 +68,11 @@ func defaultKubelet(kubelet *gardencore.KubeletConfig) {
 	unless(&kubelet.ProtectKernelDefaults, false)
 	// Gardener: 5m, which ends a quiet `kubectl logs -f`. Ours is kubelet's own.
 	unless(&kubelet.StreamingConnectionIdleTimeout, metav1.Duration{Duration: 4 * time.Hour})
-	// Gardener: 80m of CPU, 1Gi and 20k processes, too much of a small machine.
+	// Gardener: 80m of CPU, 1Gi and 20k processes, too much of a small machine. A kubelet that gives whole CPUs to pods must keep some.
 	reserved := ensure(&kubelet.KubeReserved)
+	if ptr.Deref(kubelet.CPUManagerPolicy, "") == cpuManagerStatic {
+		unless(&reserved.CPU, resource.MustParse("80m"))
+	}
 	unless(&reserved.CPU, resource.Quantity{})
 	unless(&reserved.Memory, resource.Quantity{})
 	unless(&reserved.PID, resource.Quantity{})

@@ -47,6 +47,7 @@ func TestOurDefaults(t *testing.T) {
 		"maintenance.timeWindow.begin":                                        "220000+0000",
 		"maintenance.timeWindow.end":                                          "230000+0000",
 		"kubernetes.kubeProxy.mode":                                           "NFTables",
+		"kubernetes.kubeAPIServer.auditConfig.auditPolicy.configMapRef.name":  cluster.AuditPolicyName,
 		"kubernetes.kubeControllerManager.horizontalPodAutoscaler.syncPeriod": "15s",
 	}
 	for _, kubelet := range []string{"kubernetes.kubelet.", "provider.workers.0.kubernetes.kubelet."} {

@@ -16,6 +16,8 @@ type Heed string
 const (
 	// Effect: gardenadm does what the field says.
 	Effect Heed = "effect"
+	// Checked: a value that does not fit the cluster is refused; none does anything else.
+	Checked Heed = "checked"
 	// Garden: the field is kept for a garden and does nothing in an autonomous cluster.
 	Garden Heed = "garden"
 	// Refused: a Shoot that sets the field is refused (GA-1004).
@@ -73,8 +75,12 @@ func (f Field) objection(value string) string {
 }
 
 func effect(path, text string) Field    { return Field{Path: path, Heed: Effect, Text: text} }
+func checked(path, text string) Field   { return Field{Path: path, Heed: Checked, Text: text} }
 func kept(path, text string) Field      { return Field{Path: path, Heed: Garden, Text: text} }
 func refused(path, reason string) Field { return Field{Path: path, Heed: Refused, Reason: reason} }
+
+// wide says that the field stands for everything below it, too.
+func (f Field) wide() bool { return f.Heed == Garden || f.Heed == Refused }
 
 // only lets no other values pass.
 func (f Field) only(reason string, values ...string) Field {

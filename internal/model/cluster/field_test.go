@@ -38,7 +38,7 @@ func TestTableIsComplete(t *testing.T) {
 		case strings.HasPrefix(path, "metadata.annotations["):
 		case !exists:
 			t.Errorf("%s is in the table and not in Gardener's types", path)
-		case !leaf && f.Heed == Effect && f.Path != "spec.provider.workers[].controlPlane":
+		case !leaf && !f.wide() && f.Path != "spec.provider.workers[].controlPlane":
 			t.Errorf("%s is a group: what its fields do must be said for each, or a new one would be ignored silently", path)
 		}
 	}
@@ -74,7 +74,7 @@ func heeded(table map[string]Field, path string) bool {
 	}
 	for i := len(path) - 1; i > 0; i-- {
 		if path[i] == '.' || path[i] == '[' {
-			if f, ok := table[path[:i]]; ok && f.Heed != Effect {
+			if f, ok := table[path[:i]]; ok && f.wide() {
 				return true
 			}
 		}
@@ -125,6 +125,7 @@ func TestFieldsAreRefused(t *testing.T) {
 		"metadata.annotations[node.gardenadm.dev/shared]": `metadata: {annotations: {node.gardenadm.dev/shared: "yes"}}`,
 		"metadata.annotations[gardener.cloud/operation]":  `metadata: {annotations: {gardener.cloud/operation: rotate-ca-start}}`,
 
+		"spec.cloudProfile.kind":                                      `spec: {cloudProfile: {kind: NamespacedCloudProfile}}`,
 		"spec.cloudProfileName":                                       `spec: {cloudProfileName: local}`,
 		"spec.hibernation":                                            `spec: {hibernation: {enabled: false}}`,
 		"spec.addons.nginxIngress.enabled":                            `spec: {addons: {nginxIngress: {enabled: true}}}`,
@@ -146,6 +147,7 @@ func TestFieldsAreRefused(t *testing.T) {
 		worker + ".controlPlane.exposure":                         `controlPlane: {exposure: {dns: {}}}`,
 		worker + ".machineControllerManager.maxEvictRetries":      `machineControllerManager: {maxEvictRetries: 0}`,
 		worker + ".machineControllerManager.disableHealthTimeout": `machineControllerManager: {disableHealthTimeout: false}`,
+		worker + ".updateStrategy":                                `updateStrategy: ManualInPlaceUpdate`,
 		worker + ".priority":                                      `priority: 0`,
 	} {
 		t.Run(path, func(t *testing.T) { wantRefused(t, path, text, field.ErrorTypeForbidden) })

@@ -44,7 +44,7 @@ func (w *fieldWalk) visit(value reflect.Value, path string, at *field.Path, abov
 	}
 	set := pointer || !value.IsZero()
 	own, found := w.table[path]
-	if found && own.Heed != Effect {
+	if found && own.wide() {
 		above = &own
 	}
 	switch {

@@ -1,26 +1,29 @@
 package cluster
 
+import gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
+
 func workerFields() []FieldSection {
 	return []FieldSection{
 		{Title: "Worker pools: nodes", Fields: below("spec.provider.workers[]",
 			effect("name", "label worker.gardener.cloud/pool of the Nodes, and the name of the pool's configuration"),
 			effect("controlPlane", "the pool's nodes run etcd and the API server"),
-			effect("labels", "labels with which Nodes are registered (--node-labels); those that a kubelet may not give its Node are refused"),
-			effect("annotations", "annotations of the Nodes, set by init"),
-			effect("taints", "taints with which Nodes are registered; CoreDNS tolerates those of pools that allow system components"),
+			effect("labels", "labels of the Nodes: kubelet registers its Node with them (--node-labels), and the gardenlet sets those that it may not, and later changes; those that gardenadm or kubelet set by themselves are refused"),
+			effect("annotations", "annotations of the Nodes, set by the gardenlet; those that gardenadm, kubelet, kube-controller-manager or flannel set by themselves are refused"),
+			effect("taints", "taints with which Nodes are registered, later changes are the gardenlet's; those that Kubernetes sets for a Node's state are refused; CoreDNS tolerates those of pools that allow system components"),
 			effect("zones", "label topology.kubernetes.io/zone of the Nodes; --zone says which of several"),
 			effect("systemComponents.allow", "label worker.gardener.cloud/system-components of the Nodes, which CoreDNS looks for"),
 			effect("caBundle", "containerd trusts these authorities for registries and proxies"),
-			effect("sysctls", "kernel settings (/etc/sysctl.d)"),
+			effect("sysctls", "kernel settings (/etc/sysctl.d); refused are other values of those without which there is no pod network, or no kubelet"),
 			effect("maximum", "above one, CoreDNS runs twice; in the control plane's pool an API server that ends waits 10s for its clients to go"),
 			kept("minimum", noMachines),
-			effect("kubernetes.version", "must be the cluster's own: one bundle carries one kubelet"),
-			effect("machine.architecture", "label kubernetes.io/arch of the Nodes"),
-			effect("machine.type", "part of the name of the pool's configuration: another type means other nodes"),
-			effect("machine.image.name", "part of the name of the pool's configuration"),
-			effect("machine.image.version", "part of the name of the pool's configuration"),
-			effect("updateStrategy", "in place: the name of the pool's configuration never changes"),
-			effect("cri.name", "label worker.gardener.cloud/cri-name of the Nodes").only("gardenadm brings no other", "containerd"),
+			checked("kubernetes.version", "must be the cluster's own: one bundle carries one kubelet"),
+			effect("machine.architecture", "which machines may join, and for which the bundle is made; label kubernetes.io/arch of the Nodes. All pools have the same; left open it is the machine's"),
+			checked("machine.type", "must be in the CloudProfile, for the pool's architecture; "+noMachines),
+			checked("machine.image.name", "must be in the CloudProfile, for the pool's architecture; gardenadm leaves the machine's system as it is"),
+			checked("machine.image.version", "must be in the CloudProfile; gardenadm leaves the machine's system as it is"),
+			kept("updateStrategy", "nodes are updated where they are, one after the other").
+				only("nothing waits for somebody to choose nodes", string(gardencore.AutoRollingUpdate), string(gardencore.AutoInPlaceUpdate)),
+			checked("cri.name", "containerd runs the pods").only("gardenadm brings no other", "containerd"),
 		)},
 		{Title: "Worker pools: what gardenadm does not do", Fields: below("spec.provider.workers[]",
 			refused("controlPlane.backup", "this version makes no backups"),

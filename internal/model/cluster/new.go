@@ -10,6 +10,10 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/manifest"
 )
 
+// GardenerVersion is the version of Gardener's API that is spoken. A Shoot's status.gardener has it, and not that of this program, since a
+// garden compares it with its own version; so only another API changes it.
+const GardenerVersion = "v1.149.0"
+
 // New makes the cluster that the manifests describe. uid is the cluster's identity; a Shoot that brings status.uid keeps its own.
 // The manifests are copied and not changed. The error is a fault of class usage and lists everything that is wrong with them
 // (manifest.Problems): fault.BadManifest, or the code that all problems share.
@@ -48,12 +52,13 @@ func draft(set manifest.Set, uid string) *Cluster {
 	if shoot.Status.UID == "" {
 		shoot.Status.UID = types.UID(uid)
 	}
+	shoot.Status.Gardener = gardencore.Gardener{Name: "gardenadm", Version: GardenerVersion}
 	if shoot.Status.TechnicalID == "" {
 		shoot.Status.TechnicalID = fmt.Sprintf("shoot--%s--%s", project.Name, shoot.Name)
 	}
 	out := &Cluster{
 		UID: string(shoot.Status.UID), Generation: 1,
-		Shoot: shoot, CloudProfile: profile, Project: project, Manifests: set,
+		Shoot: shoot, CloudProfile: profile, Project: project, Manifests: withAuditPolicy(set, shoot),
 	}
 	networking := shoot.Spec.Networking
 	out.Pods, out.Services, out.Nodes = networks(networking.Pods), networks(networking.Services), networks(networking.Nodes)

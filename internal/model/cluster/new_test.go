@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -37,6 +38,8 @@ func TestNewFromBuiltin(t *testing.T) {
 	for name, got := range map[string]string{
 		"uid-1":                         c.UID,
 		"uid-1.1":                       c.EtcdToken(),
+		"gardenadm":                     c.Shoot.Status.Gardener.Name,
+		cluster.GardenerVersion:         c.Shoot.Status.Gardener.Version,
 		"shoot--garden--local":          c.Shoot.Status.TechnicalID,
 		"100.64.0.1":                    cluster.Join(c.APIServiceIPs()),
 		"100.64.0.10":                   cluster.Join(c.DNSServiceIPs()),
@@ -51,6 +54,14 @@ func TestNewFromBuiltin(t *testing.T) {
 	}
 	if !c.SharedControlPlane() {
 		t.Error("the built-in cluster's only node must carry workload")
+	}
+}
+
+// The types that are spoken on the wire are those of the version that is told.
+func TestGardenerVersionIsThatOfTheTypes(t *testing.T) {
+	raw, err := os.ReadFile("../../../go.mod")
+	if err != nil || !strings.Contains(string(raw), "\tgithub.com/gardener/gardener/pkg/apis "+cluster.GardenerVersion+"\n") {
+		t.Errorf("go.mod has another version than %s: %v", cluster.GardenerVersion, err)
 	}
 }
 

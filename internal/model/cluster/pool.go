@@ -38,6 +38,16 @@ func (p Pool) CheckZone(zone string) (string, error) {
 	return zone, nil
 }
 
+// Architecture is what the Shoot states for its pools, as in GOARCH; "" where it is left open in all of them.
+func (c *Cluster) Architecture() string {
+	for _, pool := range c.Pools {
+		if stated := pool.Worker.Machine.Architecture; stated != nil {
+			return *stated
+		}
+	}
+	return ""
+}
+
 // Kubelet is what the Shoot says about the kubelets of a pool. A pool's own settings replace the cluster's whole, as in Gardener.
 func (c *Cluster) Kubelet(pool Pool) gardencore.KubeletConfig {
 	if own := pool.Worker.Kubernetes; own != nil && own.Kubelet != nil {

@@ -105,6 +105,8 @@ func profileRules() []rule {
 		}, object: "ShootState garden/local", path: "", code: fault.UnsupportedField},
 		{name: "own: the Shoot names a CloudProfile", refuse: shoot(func(s *gardencore.Shoot) { s.Spec.CloudProfile = nil }), path: "spec.cloudProfile"},
 		{name: "own: the CloudProfile is that of the Shoot", refuse: profile(func(p *gardencore.CloudProfile) { p.Name = "other" }), path: "spec.cloudProfile.name"},
+		profileKind("own: a NamespacedCloudProfile is not read", "NamespacedCloudProfile"),
+		profileKind("own: a CloudProfile's kind is one", "Nonsense"),
 		{name: "own: there is a region", refuse: shoot(func(s *gardencore.Shoot) { s.Spec.Region = "" }), path: "spec.region"},
 		{name: "own: the CloudProfile knows the region", accept: profile(func(p *gardencore.CloudProfile) { p.Spec.Regions = nil }),
 			refuse: profile(func(p *gardencore.CloudProfile) { p.Spec.Regions[0].Name = "other" }), path: "spec.region"},
@@ -113,12 +115,27 @@ func profileRules() []rule {
 	}, machineRules()...)
 }
 
+func profileKind(name, kind string) rule {
+	refer := func(kind string) change {
+		return shoot(func(s *gardencore.Shoot) { s.Spec.CloudProfile.Kind = kind })
+	}
+	return rule{name: name, accept: refer("CloudProfile"), refuse: refer(kind), path: "spec.cloudProfile.kind", code: fault.UnsupportedField}
+}
+
 func regionZones(names ...string) change {
 	return profile(func(p *gardencore.CloudProfile) {
 		for _, name := range names {
 			p.Spec.Regions[0].Zones = append(p.Spec.Regions[0].Zones, gardencore.AvailabilityZone{Name: name})
 		}
 	})
+}
+
+func strategy(name string, refused gardencore.MachineUpdateStrategy) rule {
+	choose := func(one gardencore.MachineUpdateStrategy) change {
+		return worker(func(w *gardencore.Worker) { w.UpdateStrategy = &one })
+	}
+	return rule{name: name, accept: choose(gardencore.AutoInPlaceUpdate), refuse: choose(refused),
+		path: "spec.provider.workers[0].updateStrategy", code: fault.UnsupportedField}
 }
 
 func machineRules() []rule {
@@ -130,6 +147,8 @@ func machineRules() []rule {
 	architecture := func(name string) change {
 		return worker(func(w *gardencore.Worker) { w.Machine.Architecture = ptr.To(name) })
 	}
+	onARM64 := func(w *gardencore.Worker) { w.Machine.Type, w.Machine.Architecture = "any-arm64", ptr.To("arm64") }
+	arm64 := worker(onARM64)
 	machine := func(architecture string) change {
 		return profile(func(p *gardencore.CloudProfile) { p.Spec.MachineTypes[0].Architecture = ptr.To(architecture) })
 	}
@@ -158,6 +177,12 @@ func machineRules() []rule {
 			})), path: path + "architecture"},
 		{name: "own: the machine type has the architecture", accept: all(architecture("arm64"), machine("arm64")), refuse: architecture("arm64"),
 			path: path + "architecture"},
+		{name: "own: the built-in CloudProfile has machines of both architectures", accept: arm64, refuse: all(arm64, architecture("amd64")),
+			path: path + "architecture"},
+		{name: "own: all pools have the same architecture", accept: all(arm64, second(onARM64)), refuse: all(architecture("amd64"), second(onARM64)),
+			path: "spec.provider.workers[1].machine.architecture"},
+		strategy("own: nodes do not wait for somebody to choose them", gardencore.ManualInPlaceUpdate),
+		strategy("own: an update strategy is one", "Nonsense"),
 		{name: "own: the image has the architecture", refuse: all(architecture("amd64"),
 			profile(func(p *gardencore.CloudProfile) {
 				p.Spec.MachineImages[0].Versions[0].Architectures = []string{"arm64"}

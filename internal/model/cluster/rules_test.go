@@ -31,6 +31,9 @@ func contractRules() []rule {
 		{name: "5-7: 1, 3 or 5 control plane nodes", accept: size(5, 5), refuse: size(4, 4), path: "spec.provider.workers[0].maximum"},
 		{name: "5-7: a fixed number of control plane nodes", accept: size(3, 3), refuse: size(1, 3), path: "spec.provider.workers[0].maximum"},
 
+		{name: "14: an identity can name a bucket", accept: shoot(func(s *gardencore.Shoot) { s.Status.UID = "0b2d2a63-7e2c-4e29-9d51-5d4f1d1c9d3e" }),
+			refuse: shoot(func(s *gardencore.Shoot) { s.Status.UID = "0b2d2a63\n" }), path: "status.uid"},
+
 		backup("8: a backup has a provider", func(b *gardencore.Backup) { b.Provider = "" }, "provider", ""),
 		backup("8: a backup elsewhere has a region", func(b *gardencore.Backup) { b.Region = nil }, "region", ""),
 		backup("8: a backup has credentials", func(b *gardencore.Backup) { b.CredentialsRef = nil }, "credentialsRef", ""),
@@ -138,6 +141,22 @@ func poolRules() []rule {
 		{name: "own: annotations are annotations", accept: pool(func(w *gardencore.Worker) { w.Annotations = map[string]string{"example.com/x": "any thing"} }),
 			refuse: pool(func(w *gardencore.Worker) { w.Annotations = map[string]string{"a b": ""} }), path: "spec.provider.workers[1].annotations"},
 
+		labelled("own: a pool does not name its Nodes", "kubernetes.io/hostname"),
+		labelled("own: a pool's zones are its field", "topology.kubernetes.io/zone"),
+		labelled("own: no label makes a control plane", "node-role.kubernetes.io/control-plane"),
+		labelled("own: a pool's label is its name", "worker.gardener.cloud/pool"),
+		labelled("own: container runtimes are extensions'", "containerruntime.worker.gardener.cloud/gvisor"),
+		labelled("own: labels of gardenadm", "node.gardenadm.dev/any"),
+		annotated("own: annotations of the gardenlet", "node.gardenadm.dev/applied"),
+		annotated("own: the gardenlet spreads what node agents do", "node-agent.gardener.cloud/reconciliation-delay"),
+		annotated("own: annotations of the node agent", "checksum/cloud-config-data"),
+		annotated("own: annotations of Gardener's node agent", "worker.gardener.cloud/restart-systemd-services"),
+		annotated("own: annotations of kubelet", "volumes.kubernetes.io/controller-managed-attach-detach"),
+		annotated("own: annotations of kube-controller-manager", "node.alpha.kubernetes.io/ttl"),
+		annotated("own: annotations of flannel", "flannel.alpha.coreos.com/public-ip"),
+
+		stateTaint("own: taints of a Node's state", "node.kubernetes.io/not-ready"),
+		stateTaint("own: the taint until a Node is ready", "node.gardener.cloud/critical-components-not-ready"),
 		taint("own: a taint's key is a label", corev1.Taint{Key: "a b", Effect: "NoSchedule"}, "[0].key"),
 		taint("own: a taint's value is a label's", corev1.Taint{Key: "a", Value: "b c", Effect: "NoSchedule"}, "[0].value"),
 		taint("own: a taint has an effect", corev1.Taint{Key: "a", Effect: "Sometimes"}, "[0].effect"),
@@ -150,6 +169,14 @@ func poolRules() []rule {
 		sysctl("own: a sysctl's key is one line", "net.core.somaxconn = 1\nkernel.panic", "1"),
 		sysctl("own: a sysctl's value is one line", "net.core.somaxconn", "1\nkernel.panic = 0"),
 		sysctl("own: a sysctl has a value", "net.core.somaxconn", ""),
+		{name: "own: a sysctl is spelt once", accept: sysctls("net/ipv4/tcp_fin_timeout", "30", "net.core.somaxconn", "1"),
+			refuse: sysctls("net/ipv4/tcp_fin_timeout", "30", "net.ipv4.tcp_fin_timeout", "60"), path: "spec.provider.workers[0].sysctls[net/ipv4/tcp_fin_timeout]"},
+		{name: "own: forwarding stays", accept: sysctls("net/ipv4/ip_forward", "1"), refuse: sysctls("net/ipv4/ip_forward", "0"),
+			path: "spec.provider.workers[0].sysctls[net/ipv4/ip_forward]", code: fault.UnsupportedField},
+		{name: "own: forwarding stays under its other name", refuse: sysctls("net.ipv4.conf.all.forwarding", "0"),
+			path: "spec.provider.workers[0].sysctls[net.ipv4.conf.all.forwarding]", code: fault.UnsupportedField},
+		{name: "own: what kubelet protects stays", accept: sysctls("kernel.panic", "20"), refuse: all(sysctls("kernel.panic", "20"), protected),
+			path: "spec.provider.workers[0].sysctls[kernel.panic]", code: fault.UnsupportedField},
 
 		{name: "own: a zone is a label's value", accept: worker(zones("eu-1a")), refuse: worker(zones("eu 1a")), path: "spec.provider.workers[0].zones[0]"},
 		{name: "own: a zone has a name", refuse: worker(zones("")), path: "spec.provider.workers[0].zones[0]"},
@@ -170,6 +197,37 @@ func taint(name string, bad corev1.Taint, path string) rule {
 	return rule{name: name, path: "spec.provider.workers[1].taints" + path,
 		accept: pool(func(w *gardencore.Worker) { w.Taints = []corev1.Taint{good} }),
 		refuse: pool(func(w *gardencore.Worker) { w.Taints = []corev1.Taint{bad} })}
+}
+
+// labelled and annotated refuse what somebody else writes.
+func labelled(name, key string) rule {
+	return rule{name: name, path: "spec.provider.workers[1].labels[" + key + "]", code: fault.UnsupportedField,
+		accept: pool(func(w *gardencore.Worker) { w.Labels = map[string]string{"node.kubernetes.io/instance-type": "small"} }),
+		refuse: pool(func(w *gardencore.Worker) { w.Labels = map[string]string{key: "x"} })}
+}
+
+func annotated(name, key string) rule {
+	return rule{name: name, path: "spec.provider.workers[1].annotations[" + key + "]", code: fault.UnsupportedField,
+		refuse: pool(func(w *gardencore.Worker) { w.Annotations = map[string]string{key: "x"} })}
+}
+
+func stateTaint(name, key string) rule {
+	r := taint(name, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule}, "[0].key")
+	r.code = fault.UnsupportedField
+	return r
+}
+
+func sysctls(pairs ...string) change {
+	return worker(func(w *gardencore.Worker) {
+		w.Sysctls = map[string]string{}
+		for i := 0; i < len(pairs); i += 2 {
+			w.Sysctls[pairs[i]] = pairs[i+1]
+		}
+	})
+}
+
+func protected(set *manifest.Set) {
+	set.Shoot.Spec.Kubernetes.Kubelet = &gardencore.KubeletConfig{ProtectKernelDefaults: ptr.To(true)}
 }
 
 func sysctl(name, key, value string) rule {

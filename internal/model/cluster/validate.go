@@ -43,6 +43,7 @@ func (c *Cluster) validate() manifest.Problems {
 func (c *Cluster) checkShoot() field.ErrorList {
 	return slices.Concat(
 		c.checkNames(),
+		c.checkIdentity(),
 		c.checkSelfHosted(),  // contract rules 1-4, 12
 		c.checkBackup(),      // contract rule 8
 		c.checkExposure(),    // contract rule 9
@@ -58,6 +59,7 @@ func (c *Cluster) checkShoot() field.ErrorList {
 		c.checkDomain(),
 		c.checkVersions(),
 		c.checkKubelets(),
+		c.checkComponents(),
 		c.checkMaintenance(),
 		c.checkReferences(),
 	)

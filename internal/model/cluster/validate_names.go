@@ -22,6 +22,15 @@ func (c *Cluster) checkNames() field.ErrorList {
 	return errs
 }
 
+// checkIdentity: a status.uid that the manifests bring becomes the name of the cluster's BackupBucket and a part of others, and a file.
+func (c *Cluster) checkIdentity() field.ErrorList {
+	given := string(c.Manifests.Shoot.Status.UID)
+	if given == "" {
+		return nil
+	}
+	return label(field.NewPath("status", "uid"), given)
+}
+
 // checkProject: the namespace of the Shoot must be the project's.
 func (c *Cluster) checkProject() field.ErrorList {
 	errs := label(field.NewPath("metadata", "name"), c.Project.Name)

@@ -1,25 +1,16 @@
 package cluster
 
 import (
-	"maps"
-	"regexp"
 	"slices"
-	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-const (
-	// maxPoolName is what a garden takes: machine names are made of it.
-	maxPoolName = 15
-	maxSysctl   = 253
-	// sysctlName is the form of a key, with dots or slashes between its parts.
-	sysctlName = `^[a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?([./][a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?)+$`
-)
+// maxPoolName is what a garden takes: machine names are made of it.
+const maxPoolName = 15
 
 // checkPools: what holds for every pool by itself.
 func (c *Cluster) checkPools() field.ErrorList {
@@ -40,41 +31,11 @@ func (c *Cluster) checkPools() field.ErrorList {
 			errs = append(errs, invalid(pool(i, "maximum"), worker.Maximum, "must be at least minimum, %d", worker.Minimum))
 		}
 		errs = append(errs, metavalidation.ValidateLabels(worker.Labels, pool(i, "labels"))...)
+		errs = append(errs, checkOwned(pool(i, "labels"), worker.Labels, OwnerOfLabel)...)
 		errs = append(errs, apivalidation.ValidateAnnotations(worker.Annotations, pool(i, "annotations"))...)
+		errs = append(errs, checkOwned(pool(i, "annotations"), worker.Annotations, ownerOfAnnotation)...)
 		errs = append(errs, checkTaints(pool(i, "taints"), worker.Taints)...)
-		errs = append(errs, checkSysctls(pool(i, "sysctls"), worker.Sysctls)...)
-	}
-	return errs
-}
-
-func checkTaints(path *field.Path, taints []corev1.Taint) field.ErrorList {
-	var errs field.ErrorList
-	for i, taint := range taints {
-		at := path.Index(i)
-		errs = append(errs, metavalidation.ValidateLabelName(taint.Key, at.Child("key"))...)
-		for _, wrong := range validation.IsValidLabelValue(taint.Value) {
-			errs = append(errs, field.Invalid(at.Child("value"), taint.Value, wrong))
-		}
-		errs = append(errs, oneOf(at.Child("effect"), taint.Effect,
-			corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)...)
-		if slices.ContainsFunc(taints[:i], func(other corev1.Taint) bool { return other.MatchTaint(&taint) }) {
-			errs = append(errs, field.Duplicate(at, taint.Key+":"+string(taint.Effect)))
-		}
-	}
-	return errs
-}
-
-// checkSysctls keeps the lines of sysctl.d apart.
-func checkSysctls(path *field.Path, sysctls map[string]string) field.ErrorList {
-	var errs field.ErrorList
-	name := regexp.MustCompile(sysctlName)
-	for _, key := range slices.Sorted(maps.Keys(sysctls)) {
-		if len(key) > maxSysctl || !name.MatchString(key) {
-			errs = append(errs, invalid(path.Key(key), key, "not a key such as net.core.somaxconn"))
-		}
-		if value := sysctls[key]; value == "" || strings.ContainsAny(value, "\n\r") {
-			errs = append(errs, invalid(path.Key(key), value, "must be one line and not empty"))
-		}
+		errs = append(errs, c.checkSysctls(pool(i, "sysctls"), one)...)
 	}
 	return errs
 }

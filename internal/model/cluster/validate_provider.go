@@ -101,6 +101,9 @@ func (c *Cluster) checkMachines() field.ErrorList {
 		if architecture != "" {
 			errs = append(errs, oneOf(path.Child("architecture"), architecture, constants.ArchitectureAMD64, constants.ArchitectureARM64)...)
 		}
+		if first := c.Architecture(); architecture != "" && architecture != first {
+			errs = append(errs, invalid(path.Child("architecture"), architecture, "another pool has %s, and all nodes run the same images", first))
+		}
 		errs = append(errs, c.checkMachineType(path, machine.Type, architecture)...)
 		errs = append(errs, c.checkImage(path.Child("image"), machine.Image, architecture)...)
 	}

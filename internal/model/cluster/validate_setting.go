@@ -30,7 +30,7 @@ func checkKubelet(path *field.Path, kubelet *gardencore.KubeletConfig) field.Err
 	if most := ptr.Deref(kubelet.MaxPods, defaultMaxPods); most < 1 {
 		errs = append(errs, invalid(path.Child("maxPods"), most, "must be at least 1"))
 	}
-	return errs
+	return append(errs, checkKubeletValues(path, kubelet)...)
 }
 
 // checkMaintenance: a window that a garden takes too.

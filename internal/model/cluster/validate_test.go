@@ -42,7 +42,7 @@ func onePool() manifest.Set {
 // TestRules: every rule passes what it should, and refuses the rest with one problem that names object, path and code.
 // The names begin with the number in contract shoot-api §3, or with "own".
 func TestRules(t *testing.T) {
-	for _, r := range slices.Concat(contractRules(), nameRules(), networkRules(), poolRules(), profileRules(), versionRules(), referenceRules()) {
+	for _, r := range slices.Concat(contractRules(), nameRules(), networkRules(), poolRules(), profileRules(), versionRules(), referenceRules(), apiServerRules(), kubeletValueRules()) {
 		t.Run(r.name, func(t *testing.T) {
 			if r.accept != nil {
 				if problems := problemsOf(t, r.unheeded, r.accept); len(problems) > 0 {

@@ -80,7 +80,7 @@ func checkFixed(old, updated *gardencore.Shoot) field.ErrorList {
 	if was, is := old.Spec.Kubernetes.KubeControllerManager, updated.Spec.Kubernetes.KubeControllerManager; was != nil && is != nil {
 		fixed(was.NodeCIDRMaskSize, is.NodeCIDRMaskSize, spec("kubernetes", "kubeControllerManager", "nodeCIDRMaskSize"))
 	}
-	return append(errs, checkVersions(old, updated)...)
+	return slices.Concat(errs, checkVersions(old, updated), checkEncryptionUpdate(old, updated), checkCPUManagerUpdate(old, updated))
 }
 
 // checkVersions: another version needs other images, which come with a bundle; that is an upgrade and no change of settings.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
@@ -30,6 +31,22 @@ func TestUpdates(t *testing.T) {
 		}
 	}
 	same := func(*gardencore.Shoot) {}
+	encrypted := func(provider gardencore.EncryptionProviderType, resources ...string) func(*gardencore.Shoot) {
+		return func(s *gardencore.Shoot) {
+			config := &gardencore.EncryptionConfig{Resources: resources}
+			if provider != "" {
+				config.Provider.Type = &provider
+			}
+			s.Spec.Kubernetes.KubeAPIServer = &gardencore.KubeAPIServerConfig{EncryptionConfig: config}
+		}
+	}
+	cpus := func(policy, kept string) func(*gardencore.Shoot) {
+		return func(s *gardencore.Shoot) {
+			s.Spec.Kubernetes.Kubelet = &gardencore.KubeletConfig{
+				CPUManagerPolicy: &policy, KubeReserved: &gardencore.KubeletConfigReserved{CPU: ptr.To(resource.MustParse(kept))},
+			}
+		}
+	}
 	const path = "spec.provider.workers[0].controlPlane.backup"
 	for name, test := range map[string]struct {
 		before, after func(*gardencore.Shoot)
@@ -50,7 +67,23 @@ func TestUpdates(t *testing.T) {
 		"a pool's version stays": {same, pool(func(w *gardencore.Worker) {
 			w.Kubernetes = &gardencore.WorkerKubernetes{Version: ptr.To("1.99.0")}
 		}), "spec.provider.workers[0].kubernetes.version"},
-		"labels change": {same, pool(func(w *gardencore.Worker) { w.Labels = map[string]string{"a": "b"} }), ""},
+		"labels change":         {same, pool(func(w *gardencore.Worker) { w.Labels = map[string]string{"a": "b"} }), ""},
+		"Secrets stay readable": {same, encrypted("secretbox"), "spec.kubernetes.kubeAPIServer.encryptionConfig.provider.type"},
+		"what encrypts stays": {encrypted("secretbox", "configmaps"), encrypted("aescbc", "configmaps"),
+			"spec.kubernetes.kubeAPIServer.encryptionConfig.provider.type"},
+		"aescbc is the default":            {same, encrypted("aescbc"), ""},
+		"more is encrypted":                {encrypted("", "configmaps"), encrypted("", "events", "configmaps."), ""},
+		"what is encrypted stays readable": {encrypted("", "configmaps", "events"), encrypted("", "events"), "spec.kubernetes.kubeAPIServer.encryptionConfig.resources"},
+		"nothing is encrypted any more":    {encrypted("", "configmaps"), same, "spec.kubernetes.kubeAPIServer.encryptionConfig.resources"},
+		"the CPU manager's policy stays":   {same, cpus("static", "80m"), "spec.kubernetes.kubelet.cpuManagerPolicy"},
+		"none is the default policy":       {same, cpus("none", "0"), ""},
+		"a pool's own policy stays": {cpus("static", "80m"), func(s *gardencore.Shoot) {
+			cpus("static", "80m")(s)
+			s.Spec.Provider.Workers[0].Kubernetes = &gardencore.WorkerKubernetes{Kubelet: &gardencore.KubeletConfig{}}
+		}, "spec.provider.workers[0].kubernetes.kubelet.cpuManagerPolicy"},
+		"CPUs that were given away are not kept": {cpus("static", "80m"), cpus("static", "1100m"), "spec.kubernetes.kubelet.kubeReserved.cpu"},
+		"no more whole CPUs are kept":            {cpus("static", "80m"), cpus("static", "1"), ""},
+		"without CPUs of pods more can be kept":  {cpus("none", "80m"), cpus("none", "2"), ""},
 		"a pool is added": {same, func(s *gardencore.Shoot) {
 			s.Spec.Provider.Workers = append(s.Spec.Provider.Workers, gardencore.Worker{Name: "more"})
 		}, ""},

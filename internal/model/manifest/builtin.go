@@ -115,8 +115,12 @@ func builtinCloudProfile() *gardencore.CloudProfile {
 					Architectures:    []string{"amd64", "arm64"},
 				}},
 			}},
-			MachineTypes: []gardencore.MachineType{{Name: machineType, Architecture: ptr.To("amd64"), Usable: ptr.To(true)}},
-			Regions:      []gardencore.Region{{Name: region}},
+			// A Shoot that states no architecture has that of its machines, whatever its type.
+			MachineTypes: []gardencore.MachineType{
+				{Name: machineType, Architecture: ptr.To("amd64"), Usable: ptr.To(true)},
+				{Name: machineType + "-arm64", Architecture: ptr.To("arm64"), Usable: ptr.To(true)},
+			},
+			Regions: []gardencore.Region{{Name: region}},
 		},
 	}
 }

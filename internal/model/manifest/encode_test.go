@@ -101,6 +101,11 @@ func randomSet(seed int64) manifest.Set {
 	} {
 		o.SetNamespace("garden")
 	}
+	for i, registration := range out.ControllerRegistrations {
+		if deployment := registration.Spec.Deployment; deployment != nil {
+			deployment.DeploymentRefs = []gardencore.DeploymentRef{{Name: out.ControllerDeployments[i].Name}}
+		}
+	}
 	return out
 }
 

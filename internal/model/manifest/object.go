@@ -113,19 +113,49 @@ func (r *reader) checkCount(origin Origin, k kind, label string, report func(str
 
 // finish reports what is missing, unless a document that could not be read may be it.
 func (r *reader) finish() (Set, error) {
-	if r.foreign {
-		r.problems = append(r.problems, Problem{Message: "kinds that are read: " + strings.Join(kindNames(), ", ")})
-	}
 	for _, k := range kinds() {
 		if k.count == exactlyOne && r.present[k.name] == 0 && !r.unclear {
 			r.problems = append(r.problems, Problem{Message: fmt.Sprintf("no %s: exactly one is needed", k.name)})
 		}
 	}
+	r.checkInstallers()
 	if err := r.err(); err != nil {
 		return Set{}, err
 	}
 	r.set.sort()
 	return r.set, nil
+}
+
+// checkInstallers reports what would install no extension, or one name's twice.
+func (r *reader) checkInstallers() {
+	for _, registration := range r.set.ControllerRegistrations {
+		report := func(path, format string, args ...any) {
+			r.problems = append(r.problems, Problem{
+				Origin: r.set.Origins[registration], Object: "ControllerRegistration " + registration.Name,
+				Path: path, Message: fmt.Sprintf(format, args...),
+			})
+		}
+		if other, ok := r.first["Extension "+registration.Name]; ok {
+			report("metadata.name", "is the name of the Extension in %s, too, which stands for a ControllerRegistration of its name", other)
+		}
+		if registration.Spec.Deployment == nil {
+			continue
+		}
+		for i, ref := range registration.Spec.Deployment.DeploymentRefs {
+			// A document that cannot be read may be it.
+			if _, ok := r.first["ControllerDeployment "+ref.Name]; !ok && !r.unclear {
+				report(fmt.Sprintf("spec.deployment.deploymentRefs[%d].name", i), "there is no ControllerDeployment %q", ref.Name)
+			}
+		}
+	}
+	for _, deployment := range r.set.ControllerDeployments {
+		if other, ok := r.first["Extension "+deployment.Name]; ok {
+			r.problems = append(r.problems, Problem{
+				Origin: r.set.Origins[deployment], Object: "ControllerDeployment " + deployment.Name, Path: "metadata.name",
+				Message: fmt.Sprintf("is the name of the Extension in %s, too, which stands for a ControllerDeployment of its name", other),
+			})
+		}
+	}
 }
 
 // sort orders the lists by namespace and name.

@@ -6,9 +6,11 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
@@ -59,13 +61,19 @@ func newReader() *reader {
 }
 
 func (r *reader) err() error {
+	var out *fault.Error
 	switch len(r.problems) {
 	case 0:
 		return nil
 	case 1:
-		return fault.New(fault.BadManifest, "read manifests: %w", r.problems)
+		out = fault.New(fault.BadManifest, "read manifests: %w", r.problems)
+	default:
+		out = fault.New(fault.BadManifest, "read manifests: %d problems:\n%w", len(r.problems), r.problems)
 	}
-	return fault.New(fault.BadManifest, "read manifests: %d problems:\n%w", len(r.problems), r.problems)
+	if r.foreign {
+		out = out.Mend("correct the manifests at the places named; kinds that are read: %s", strings.Join(kindNames(), ", "))
+	}
+	return out
 }
 
 // directory reads all files and returns how many there are.
@@ -199,11 +207,13 @@ func label(tree any) string {
 
 // list reads the items of a v1 List, which kubectl prints.
 func (r *reader) list(origin Origin, fields map[string]any, at *field.Path) {
-	items, ok := fields["items"].([]any)
-	if !ok && fields["items"] != nil {
-		items := pathString(at.Child("items"))
-		r.problems = append(r.problems, Problem{Origin: origin, Object: "List", Path: items, Message: mismatch("a list", fields["items"])})
-	}
+	before := len(r.problems)
+	check := strict{func(path *field.Path, message string) {
+		r.problems = append(r.problems, Problem{Origin: origin, Object: "List", Path: pathString(path), Message: message})
+	}}
+	check.value(reflect.TypeFor[metav1.List](), fields, at)
+	r.unclear = r.unclear || len(r.problems) > before // its objects may be in a field of another name
+	items, _ := fields["items"].([]any)
 	for i, item := range items {
 		r.document(origin, item, at.Child("items").Index(i))
 	}

@@ -125,6 +125,19 @@ func TestReadRefused(t *testing.T) {
 	}
 }
 
+// What can be said instead is the fix, and no problem of its own.
+func TestReadNamesTheKinds(t *testing.T) {
+	_, err := manifest.Read(fstest.MapFS{"a.yaml": {Data: builtin(t)}, "b.yaml": {Data: []byte("{apiVersion: v1, kind: Pod, metadata: {name: a}}")}})
+	var problems manifest.Problems
+	faults := fault.Of(err)
+	if !errors.As(err, &problems) || len(problems) != 1 || len(faults) != 1 {
+		t.Fatalf("got %v, want one problem", err)
+	}
+	if !strings.Contains(faults[0].Fix, "CloudProfile, Project, Shoot,") {
+		t.Errorf("the fix does not name the kinds: %s", faults[0].Fix)
+	}
+}
+
 // builtin is a complete directory.
 func builtin(t testing.TB) []byte {
 	t.Helper()

@@ -94,16 +94,6 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-func TestForGarden(t *testing.T) {
-	set := manifest.ForGarden(randomSet(3))
-	if set.CloudProfile == nil || len(set.ControllerRegistrations) != 2 || len(set.ControllerDeployments) != 2 || len(set.Extensions) != 2 {
-		t.Errorf("something is missing: %+v", set)
-	}
-	if set.Shoot != nil || set.Project != nil || set.Secrets != nil || set.ShootState != nil || set.ConfigMaps != nil {
-		t.Error("a garden is given more than it needs")
-	}
-}
-
 // A version is supported when upstream/ builds it.
 func TestSupportedKubernetes(t *testing.T) {
 	modules, err := filepath.Glob("../../../upstream/kubernetes/*/go.mod")

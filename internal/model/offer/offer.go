@@ -45,6 +45,8 @@ type Pool struct {
 	Secret       string   `json:"secret"`
 	Zones        []string `json:"zones,omitempty"`
 	ControlPlane bool     `json:"controlPlane,omitempty"`
+	// Architecture of its machines, as in GOARCH; "" when the Shoot leaves it open.
+	Architecture string `json:"architecture,omitempty"`
 	// SwapAllowed: the pool's kubelets start with swap on.
 	SwapAllowed bool `json:"swapAllowed,omitempty"`
 }
@@ -55,6 +57,8 @@ func New(c *cluster.Cluster, secrets map[string]string) Offer {
 	for _, pool := range c.Pools {
 		out.Pools = append(out.Pools, Pool{
 			Name: pool.Name, Secret: secrets[pool.Name], Zones: pool.Worker.Zones, ControlPlane: pool.ControlPlane, SwapAllowed: c.AllowsSwap(pool),
+			// Pools that leave it open run the same images as the others.
+			Architecture: c.Architecture(),
 		})
 	}
 	return out

@@ -22,7 +22,7 @@ func site() offer.Offer {
 		Pools: []offer.Pool{
 			{Name: "control-plane", Secret: "gardener-node-agent-control-plane", ControlPlane: true},
 			{Name: "small", Secret: "gardener-node-agent-small", Zones: []string{"a", "b"}},
-			{Name: "big", Secret: "gardener-node-agent-big", SwapAllowed: true},
+			{Name: "big", Secret: "gardener-node-agent-big", SwapAllowed: true, Architecture: "arm64"},
 		},
 	}
 }

@@ -338,3 +338,34 @@ func TestUntil(t *testing.T) {
 		t.Errorf("the second run changes something: %v", whole.Log())
 	}
 }
+
+// enabling counts the units of each call.
+type enabling struct {
+	host.Units
+	calls [][]string
+}
+
+func (e *enabling) Enable(ctx context.Context, names ...string) error {
+	e.calls = append(e.calls, names)
+	return e.Units.Enable(ctx, names...)
+}
+
+// systemd reloads for each call, and reads all units of the machine for that.
+func TestUnitsAreEnabledAtOnce(t *testing.T) {
+	h := *booted(t).Host()
+	counted := &enabling{Units: h.Units}
+	h.Units = counted
+	plan, err := New(h, source()).Reconcile(t.Context(), want(t, first(), local("a")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var planned []string
+	for _, step := range plan.Steps {
+		if step.Verb == Enable {
+			planned = append(planned, step.Target)
+		}
+	}
+	if len(planned) < 2 || len(counted.calls) != 1 || !slices.Equal(counted.calls[0], planned) {
+		t.Errorf("enabled %q, want %q at once", counted.calls, planned)
+	}
+}

@@ -23,7 +23,10 @@ func (a *Agent) Apply(ctx context.Context, plan Plan) error {
 	run := &run{Agent: a, plan: plan, next: plan.next, records: map[string]Record{}}
 	maps.Copy(run.records, plan.records)
 	var errs []error
-	for _, step := range plan.Steps {
+	for rest := plan.Steps; len(rest) > 0; {
+		step := rest[0]
+		enable := leading(rest, Enable)
+		rest = rest[max(len(enable), 1):]
 		if len(errs) > 0 && !step.command() {
 			break
 		}
@@ -31,7 +34,13 @@ func (a *Agent) Apply(ctx context.Context, plan Plan) error {
 			errs = append(errs, context.Cause(ctx))
 			break
 		}
-		if err := run.do(ctx, step); err != nil {
+		var err error
+		if len(enable) > 0 { // all at once: systemd reloads for each call
+			err = a.host.Units.Enable(ctx, enable...)
+		} else {
+			err = run.do(ctx, step)
+		}
+		if err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -39,6 +48,17 @@ func (a *Agent) Apply(ctx context.Context, plan Plan) error {
 		return fmt.Errorf("apply OperatingSystemConfig: %w", err)
 	}
 	return nil
+}
+
+// leading are the targets of the steps before the first one of another verb.
+func leading(steps []Step, verb Verb) (targets []string) {
+	for _, step := range steps {
+		if step.Verb != verb {
+			break
+		}
+		targets = append(targets, step.Target)
+	}
+	return targets
 }
 
 // command says that the step is a command to a unit, which later steps but the last do not build on.
@@ -68,8 +88,6 @@ func (r *run) do(ctx context.Context, step Step) error {
 		return files.Remove(ctx, step.Target)
 	case Reload:
 		return units.Reload(ctx)
-	case Enable:
-		return units.Enable(ctx, step.Target)
 	case Disable:
 		return units.Disable(ctx, step.Target)
 	case Stop:

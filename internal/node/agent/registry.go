@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
 
@@ -10,8 +11,9 @@ import (
 
 // registryFiles are the hosts.toml of the registries that extensions ask for (contract node-agent-and-osc §6.3 step 9); a file of
 // the OperatingSystemConfig with the same path wins. Hosts are not probed first (readinessProbe): while one does not answer,
-// containerd asks the next.
-func registryFiles(config *extensionsv1alpha1.CRIConfig) ([]extensionsv1alpha1.File, error) {
+// containerd asks the next. The cluster's mirrors come first. What stands behind them is the extension's to say, also in a cluster
+// whose other registries have mirrors only (strict): it asked for this one by name.
+func registryFiles(config *extensionsv1alpha1.CRIConfig, mirrors []registry.Host) ([]extensionsv1alpha1.File, error) {
 	if config == nil || config.Containerd == nil {
 		return nil, nil
 	}
@@ -26,7 +28,7 @@ func registryFiles(config *extensionsv1alpha1.CRIConfig) ([]extensionsv1alpha1.F
 		}
 		mode := uint32(0o644)
 		out = append(out, extensionsv1alpha1.File{Path: registry.File(one.Upstream), Permissions: &mode, Content: extensionsv1alpha1.FileContent{
-			Inline: &extensionsv1alpha1.FileContentInline{Data: string(registry.Render(server, registryHosts(one.Hosts)))},
+			Inline: &extensionsv1alpha1.FileContentInline{Data: string(registry.Render(server, slices.Concat(mirrors, registryHosts(one.Hosts))))},
 		}})
 	}
 	return out, nil

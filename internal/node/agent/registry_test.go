@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -82,8 +83,13 @@ func TestRegistriesOfExtensions(t *testing.T) {
 		}},
 	}}}
 	m := booted(t)
-	m.reconcile(want(t, osc, Local{}))
+	m.reconcile(want(t, osc, Local{Mirrors: []registry.Host{registry.Mirror(netip.MustParseAddr("10.0.0.9"))}}))
 	for upstream, wanted := range map[string]string{"docker.io": "ours", "quay.io": `server = "https://quay.io"
+
+[host."https://10.0.0.9:7444"]
+capabilities = ["pull","resolve"]
+ca = ["/var/lib/gardener-node-agent/cluster-ca.crt"]
+dial_timeout = "2s"
 
 [host."http://10.0.0.2:5000"]
 capabilities = ["pull","resolve"]

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/render/registry"
 	"github.com/gardenadm/gardenadm/internal/render/staticpod"
 )
 
@@ -30,6 +31,8 @@ type Local struct {
 	// Units amend the units of the same name with drop-ins and filePaths.
 	// One without content whose name the OperatingSystemConfig does not know has nothing to amend and is left out.
 	Units []extensionsv1alpha1.Unit
+	// Mirrors are the cluster's, which are asked before the hosts of registries that extensions ask for.
+	Mirrors []registry.Host
 }
 
 // Want is what the host shall be: an OperatingSystemConfig with the local additions, decoded and checked.
@@ -56,11 +59,14 @@ type File struct {
 // NewWant decodes an OperatingSystemConfig for the host with the given name: status.extensionUnits and
 // extensionFiles are merged into spec, local comes on top, files for other hosts are left out.
 func NewWant(osc *extensionsv1alpha1.OperatingSystemConfig, local Local, hostName string) (Want, error) {
-	registries, err := registryFiles(osc.Spec.CRIConfig)
+	registries, err := registryFiles(osc.Spec.CRIConfig, local.Mirrors)
 	if err != nil {
 		return Want{}, fmt.Errorf("read OperatingSystemConfig %q: %w", osc.Name, err)
 	}
 	files := mergeFiles(hostName, registries, osc.Spec.Files, osc.Status.ExtensionFiles, local.Files)
+	if err := unheeded(osc, files).ToAggregate(); err != nil {
+		return Want{}, fmt.Errorf("read OperatingSystemConfig %q: %w", osc.Name, err)
+	}
 	units := mergeUnits(osc.Spec.Units, osc.Status.ExtensionUnits, amendments(osc, local.Units))
 
 	var want Want

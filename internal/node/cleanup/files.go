@@ -128,7 +128,7 @@ func (c *Cleanup) removeFiles(ctx context.Context) error {
 			errs = append(errs, c.wipe(ctx, dir))
 		}
 	}
-	errs = append(errs, c.removeCNI(ctx), c.removeNamed(ctx), c.emptyState(ctx), c.restoreProfile(ctx))
+	errs = append(errs, c.removeCNI(ctx), c.remove(ctx, layout.SocketProxy), c.emptyState(ctx), c.restoreProfile(ctx))
 	return errors.Join(errs...)
 }
 
@@ -147,23 +147,6 @@ func (c *Cleanup) removeCNI(ctx context.Context) error {
 		}
 	}
 	return errors.Join(append(errs, c.prune(ctx, dirCNIData+"/networks"), c.prune(ctx, dirCNIData+"/results"), c.prune(ctx, layout.DirCNIBin))...)
-}
-
-// removeNamed removes directories that bear gardenadm's name, but for those that it needs to be run again.
-func (c *Cleanup) removeNamed(ctx context.Context) error {
-	var errs []error
-	for _, dir := range []string{"/etc", "/var/lib", "/var/log", "/run"} {
-		names, err := c.names(ctx, dir)
-		errs = append(errs, err)
-		for _, name := range names {
-			file := path.Join(dir, name)
-			needed := slices.Contains([]string{layout.DirState, layout.DirAgent, layout.FileLock, record.FileAside}, file)
-			if ownName(name) && !needed && c.found.before.Tell(file) != record.There {
-				errs = append(errs, c.Files.Remove(ctx, file))
-			}
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // emptyState leaves the files that say that this machine was a node, what it was before, and what is still to be done.

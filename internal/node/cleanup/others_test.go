@@ -24,6 +24,7 @@ func (m machine) others(at string) {
 		"/etc/cni/net.d/99-" + at + ".conflist", "/var/lib/cni/networks/" + at + "/10.1.0.2", "/var/lib/cni/results/" + at + "-1-eth0",
 		"/opt/cni/bin/" + at, "/opt/bin/" + at, "/opt/" + at + "/file", "/etc/sysctl.d/10-" + at + ".conf", "/etc/containerd/certs.d/" + at + "/hosts.toml",
 		"/etc/systemd/system/" + at + ".service", "/run/netns/" + at, "/etc/systemd/journald.conf.d/" + at + ".conf",
+		"/etc/gardenadm/" + at + "/shoot.yaml", "/var/lib/gardenadm-" + at + "/backup", "/var/log/gardener-" + at + "/log", "/run/gardenlet-" + at + ".pid",
 	} {
 		m.write(file, at)
 	}

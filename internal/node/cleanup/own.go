@@ -22,7 +22,7 @@ const (
 	dirCNIData = "/var/lib/cni"
 )
 
-// ownName begins the names of gardenadm's own units and directories.
+// ownName begins the names of gardenadm's own units. Directories may be the user's: those of gardenadm are in model/layout.
 func ownName(name string) bool {
 	return slices.ContainsFunc([]string{"gardener-", "gardenadm", "gardenlet"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }

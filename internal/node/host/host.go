@@ -91,9 +91,10 @@ type UnitState struct {
 type Units interface {
 	// Reload makes systemd read its unit files again.
 	Reload(ctx context.Context) error
-	// Enable makes the unit start at boot, as its [Install] section says; a unit without one is left as it is.
-	// An unknown unit is an error. Enable and Disable reload when they change something.
-	Enable(ctx context.Context, name string) error
+	// Enable makes the units start at boot, as their [Install] sections say; a unit without one is left as it is.
+	// An unknown unit is an error, and keeps none of the others back. Enable and Disable reload when they change something, Enable once
+	// for all of the units.
+	Enable(ctx context.Context, names ...string) error
 	// Disable undoes Enable; an unknown unit is fine.
 	Disable(ctx context.Context, name string) error
 	// Start and Restart also clear the unit's count of failures, so that a rate limit does not stand in the way of a wish.
@@ -111,6 +112,8 @@ type Image struct {
 	Digest string // of the manifest or index, sha256:…
 	// Pinned images are never garbage-collected by kubelet or containerd.
 	Pinned bool
+	// User: a person imported it, not gardenadm by itself.
+	User bool
 }
 
 // Blobs gives the content of an image that is to be imported, by digest (sha256:…); a digest it has not is fs.ErrNotExist.

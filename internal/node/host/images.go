@@ -25,9 +25,10 @@ const (
 	// pinnedLabel is what the CRI plugin tells kubelet's garbage collection by.
 	pinnedLabel = "io.cri-containerd.pinned"
 	pinnedValue = "pinned"
-	// ownerLabel tells the images that gardenadm brought from those that a user or kubelet did.
+	// ownerLabel tells the images that gardenadm brought, by itself or for a person, from those that kubelet or others did.
 	ownerLabel = "dev.gardenadm.image"
 	ownerValue = "imported"
+	ownerUser  = "user"
 )
 
 // imageStore is the real containerd.
@@ -130,6 +131,7 @@ func (s *imageStore) List(ctx context.Context) ([]Image, error) {
 			Name:   record.Name,
 			Digest: record.Target.Digest.String(),
 			Pinned: record.Labels[pinnedLabel] == pinnedValue,
+			User:   record.Labels[ownerLabel] == ownerUser,
 		})
 	}
 	SortImages(images)

@@ -74,6 +74,9 @@ func (s *imageStore) add(ctx context.Context, image Image, blobs Blobs, makeRead
 		return err
 	}
 	record := images.Image{Name: names[0], Target: target, Labels: map[string]string{managedLabel: managedValue, ownerLabel: ownerValue}}
+	if image.User {
+		record.Labels[ownerLabel] = ownerUser
+	}
 	if image.Pinned {
 		record.Labels[pinnedLabel] = pinnedValue
 	}

@@ -28,7 +28,8 @@ func (s *imageStore) release(ctx context.Context, keep []Image) error {
 		return err
 	}
 	for _, record := range records {
-		if kept[record.Name] || record.Labels[pinnedLabel] != pinnedValue || record.Labels[ownerLabel] != ownerValue {
+		owner := record.Labels[ownerLabel]
+		if kept[record.Name] || record.Labels[pinnedLabel] != pinnedValue || owner != ownerValue && owner != ownerUser {
 			continue
 		}
 		delete(record.Labels, pinnedLabel)

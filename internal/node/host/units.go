@@ -95,18 +95,30 @@ func (u *units) Reload(ctx context.Context) error {
 	return nil
 }
 
-func (u *units) Enable(ctx context.Context, name string) error {
+func (u *units) Enable(ctx context.Context, names ...string) error {
+	err := u.enable(ctx, names)
+	if err == nil || len(names) == 1 {
+		return err
+	}
+	var errs []error // systemd says of none what is wrong with one
+	for _, name := range names {
+		errs = append(errs, u.enable(ctx, []string{name}))
+	}
+	return errors.Join(errs...)
+}
+
+func (u *units) enable(ctx context.Context, names []string) error {
 	conn, err := u.connect(ctx)
-	if err != nil {
-		return fmt.Errorf("enable %s: %w", name, err)
+	if err == nil {
+		var changes []dbus.EnableUnitFileChange
+		// Force: a link of that name that points elsewhere is replaced.
+		_, changes, err = conn.EnableUnitFilesContext(ctx, names, false, true)
+		if err == nil && len(changes) > 0 {
+			err = conn.ReloadContext(ctx) // as systemctl does: the new links count from then on
+		}
 	}
-	// Force: a link of that name that points elsewhere is replaced.
-	_, changes, err := conn.EnableUnitFilesContext(ctx, []string{name}, false, true)
-	if err == nil && len(changes) > 0 {
-		err = conn.ReloadContext(ctx) // as systemctl does: the new links count from then on
-	}
 	if err != nil {
-		return fmt.Errorf("enable %s: %w", name, err)
+		return fmt.Errorf("enable %s: %w", strings.Join(names, ", "), err)
 	}
 	return nil
 }

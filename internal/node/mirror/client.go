@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,8 @@ type ClientOptions struct {
 	// Disk has room below Dir for the layers of an image while files are taken out of them.
 	Disk Disk
 	Dir  string
+	// Architecture is this machine's, as in GOARCH: no file is taken out of an image for another one. "" stands for that of this program.
+	Architecture string
 	// Silence is how long a mirror may send nothing; 0 stands for DefaultSilence.
 	Silence time.Duration
 }
@@ -68,6 +71,7 @@ func NewClient(options ClientOptions) (*Client, error) {
 			return nil, fmt.Errorf("prepare asking mirrors: %q is not a URL as https://192.0.2.1:5000", mirror)
 		}
 	}
+	options.Architecture = cmp.Or(options.Architecture, runtime.GOARCH)
 	options.Silence = cmp.Or(options.Silence, DefaultSilence)
 	return &Client{options: options, transport: &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
@@ -85,7 +89,7 @@ func (c *Client) Digest(ctx context.Context, image string) (string, error) {
 	if err != nil || at.digest != "" {
 		return at.digest, err
 	}
-	raw, err := c.read(ctx, at, at.tag, "")
+	raw, err := c.read(ctx, at.path("manifests", at.tag), "")
 	if err != nil {
 		return "", fmt.Errorf("resolve image %s: %w", image, err)
 	}

@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/node/layer"
 )
 
@@ -25,24 +26,9 @@ func (c *Client) Extract(ctx context.Context, image string, paths []string, to f
 }
 
 func (c *Client) extract(ctx context.Context, image string, paths []string, to func(path string, content io.Reader) error) error {
-	at, err := c.locate(image)
+	at, manifest, err := c.manifest(ctx, image)
 	if err != nil {
 		return err
-	}
-	version := at.tag
-	if at.digest != "" {
-		version = at.digest
-	}
-	raw, err := c.read(ctx, at, version, digest.Digest(at.digest))
-	if err != nil {
-		return fmt.Errorf("read its manifest: %w", err)
-	}
-	manifest, err := v1.ParseManifest(bytes.NewReader(raw))
-	if err != nil {
-		return fmt.Errorf("read its manifest: %w", err)
-	}
-	if manifest.MediaType.IsIndex() {
-		return errors.New("it is an index of images for several platforms")
 	}
 	var layers []layer.Open
 	for _, one := range manifest.Layers {
@@ -55,6 +41,55 @@ func (c *Client) extract(ctx context.Context, image string, paths []string, to f
 		if err := c.options.Disk.Remove(ctx, c.place(one)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// Check refuses an image that is not for this machine's architecture, before anything is taken out of it.
+func (c *Client) Check(ctx context.Context, image string) error {
+	if _, _, err := c.manifest(ctx, image); err != nil {
+		return fmt.Errorf("look at image %s on a mirror: %w", image, err)
+	}
+	return nil
+}
+
+// manifest is that of an image for this machine.
+func (c *Client) manifest(ctx context.Context, image string) (location, *v1.Manifest, error) {
+	at, err := c.locate(image)
+	if err != nil {
+		return at, nil, err
+	}
+	version := at.tag
+	if at.digest != "" {
+		version = at.digest
+	}
+	raw, err := c.read(ctx, at.path("manifests", version), digest.Digest(at.digest))
+	if err != nil {
+		return at, nil, fmt.Errorf("read its manifest: %w", err)
+	}
+	manifest, err := v1.ParseManifest(bytes.NewReader(raw))
+	if err != nil {
+		return at, nil, fmt.Errorf("read its manifest: %w", err)
+	}
+	if manifest.MediaType.IsIndex() {
+		return at, nil, errors.New("it is an index of images for several platforms")
+	}
+	return at, manifest, c.checkPlatform(ctx, at, manifest.Config)
+}
+
+// checkPlatform reads the config: a manifest alone does not say what it is for.
+func (c *Client) checkPlatform(ctx context.Context, at location, config v1.Descriptor) error {
+	of := digest.Digest(config.Digest.String())
+	raw, err := c.read(ctx, at.path("blobs", of.String()), of)
+	if err != nil {
+		return fmt.Errorf("read its config: %w", err)
+	}
+	made, err := v1.ParseConfigFile(bytes.NewReader(raw))
+	if err != nil {
+		return fmt.Errorf("read its config: %w", err)
+	}
+	if made.OS != "linux" || made.Architecture != c.options.Architecture {
+		return fault.New(fault.OtherArchitecture, "it is made for %s/%s, and this machine is linux/%s", made.OS, made.Architecture, c.options.Architecture)
 	}
 	return nil
 }

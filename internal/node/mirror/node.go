@@ -15,15 +15,14 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
+	"github.com/gardenadm/gardenadm/internal/render/registry"
 )
 
 // parallel is how many images are pulled at the same time: while one is unpacked, the next one comes.
 const parallel = 2
 
 // URL is that of the mirror of the control plane node with this address.
-func URL(of netip.Addr) string {
-	return "https://" + netip.AddrPortFrom(of, layout.PortMirror).String()
-}
+func URL(of netip.Addr) string { return registry.Mirror(of).URL }
 
 // OfNode returns the client of the mirrors that this node knows: the control plane nodes with an API server. Those that are about to
 // leave are asked last; the others in an order of chance, so that many nodes do not ask the same one. authority are the
@@ -117,13 +116,17 @@ func Missing(ctx context.Context, images host.Images, list []image.Wanted) ([]im
 	return out, nil
 }
 
-// Release unpins what earlier lists of this node had. A node that serves others keeps it: somebody may have imported the next release
+// Release unpins what earlier lists of this node had; what a person imported stays. A node that serves others keeps it: somebody may have imported the next release
 // there, or other nodes may not have come that far.
 func Release(ctx context.Context, images host.Images, list []image.Wanted) error {
 	if slices.ContainsFunc(list, func(one image.Wanted) bool { return one.Packed }) {
 		return nil
 	}
-	keep := make([]host.Image, 0, len(list))
+	keep, err := images.List(ctx)
+	if err != nil {
+		return err
+	}
+	keep = slices.DeleteFunc(keep, func(one host.Image) bool { return !one.User })
 	for _, one := range list {
 		keep = append(keep, host.Image{Name: one.Image, Digest: one.Digest, Pinned: true})
 	}

@@ -99,16 +99,16 @@ func (p *pull) Close() error {
 	return p.answer.Close()
 }
 
-// read reads a manifest into memory: by its digest, which is verified, or by a tag.
-func (c *Client) read(ctx context.Context, at location, version string, want digest.Digest) (raw []byte, err error) {
+// read reads a manifest or config into memory, and verifies its digest unless it is asked for by a tag.
+func (c *Client) read(ctx context.Context, path string, want digest.Digest) (raw []byte, err error) {
 	err = c.each(ctx, func(mirror string) error {
-		answer, err := c.ask(ctx, mirror, at.path("manifests", version), 0, unknownSize)
+		answer, err := c.ask(ctx, mirror, path, 0, unknownSize)
 		if err != nil {
 			return err
 		}
 		defer answer.Close()
 		if answer.size > maxManifest {
-			return fmt.Errorf("its manifest has %d bytes, more than %d", answer.size, maxManifest)
+			return fmt.Errorf("it has %d bytes, more than %d", answer.size, maxManifest)
 		}
 		raw, err = io.ReadAll(answer)
 		if err == nil && want != "" && want.Algorithm().FromBytes(raw) != want {

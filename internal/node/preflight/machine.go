@@ -25,10 +25,14 @@ func checkSystemd(_ context.Context, s subject) (string, []Finding, error) {
 }
 
 func checkArchitecture(_ context.Context, s subject) (string, []Finding, error) {
-	if s.facts.Architecture == "amd64" || s.facts.Architecture == "arm64" {
-		return s.facts.Architecture, nil, nil
+	here := s.facts.Architecture
+	switch {
+	case here != "amd64" && here != "arm64":
+		return "", []Finding{fail(fault.New(fault.Architecture, "%s is not supported", here))}, nil
+	case s.Architecture != "" && here != s.Architecture:
+		return "", []Finding{fail(fault.New(fault.OtherArchitecture, "this machine is %s, and the cluster's are %s", here, s.Architecture))}, nil
 	}
-	return "", []Finding{fail(fault.New(fault.Architecture, "%s is not supported", s.facts.Architecture))}, nil
+	return here, nil, nil
 }
 
 // checkKernel: kube-proxy's nftables mode needs Linux 5.13.

@@ -10,7 +10,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/node/reach"
 )
 
-// How far clocks may be apart. Leases and logs suffer from a second; certificates of both sides are dated back by an hour, but
+// How far clocks may be apart. Leases and logs suffer from a second; certificates of both sides are dated back by minutes at least, but
 // bootstrap tokens live for minutes, and a clock that is off by more than this is not kept by anything.
 const (
 	clockWanted = time.Second
@@ -61,10 +61,16 @@ func checkPeerIdentity(ctx context.Context, s subject) (string, []Finding, error
 	}
 	var findings []Finding
 	for _, twin := range twins {
+		if twin.Link != "" {
+			findings = append(findings, fail(fault.New(fault.SameLink, "the Node %s (%s) has a network card with the address %s, as this machine does", twin.Name, twin.Address, twin.Link)))
+		}
+		sameID := strings.EqualFold(twin.MachineID, self.MachineID) && self.MachineID != ""
 		switch {
-		case twin.Name != self.Name:
+		case twin.Name != self.Name && sameID:
 			findings = append(findings, warn(fault.New(fault.SameMachineID, "the Node %s has this machine's ID, %s", twin.Name, self.MachineID)))
-		case twin.Ready:
+		case twin.Name == self.Name && twin.Ready && sameID:
+			findings = append(findings, fail(fault.New(fault.SameName, "the Node %s is Ready at %s, and another machine with this one's ID: a copy", twin.Name, twin.Address)))
+		case twin.Name == self.Name && twin.Ready:
 			findings = append(findings, fail(fault.New(fault.SameName, "the Node %s is Ready, and another machine: its machine ID is another one", twin.Name)))
 		}
 	}
@@ -73,8 +79,8 @@ func checkPeerIdentity(ctx context.Context, s subject) (string, []Finding, error
 
 // checkPeerBack: what is reached is the address that the machine will have in the cluster.
 func checkPeerBack(ctx context.Context, s subject) (string, []Finding, error) {
-	if len(s.answering) == 0 {
-		return notAsked, nil, nil
+	if why := s.notReachable(); why != "" {
+		return why, nil, nil
 	}
 	var findings []Finding
 	var busy []string
@@ -118,8 +124,8 @@ func (s subject) judgeSeen(one reach.Back) (Finding, bool) {
 
 // checkPeerOverlay: a node that runs has the overlay's port already.
 func checkPeerOverlay(ctx context.Context, s subject) (string, []Finding, error) {
-	if len(s.answering) == 0 {
-		return notAsked, nil, nil
+	if why := s.notReachable(); why != "" {
+		return why, nil, nil
 	}
 	all, err := s.reach.Overlay(ctx, s.answering)
 	if err != nil {

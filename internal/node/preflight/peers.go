@@ -77,9 +77,10 @@ func (s subject) connectAll(ctx context.Context, ports []int) []reach.Outcome {
 	return out
 }
 
-// checkPeerPorts: one control plane node that is not reached leaves the others; a port that is reached nowhere leaves none.
+// checkPeerPorts: one control plane node that is not reached leaves the others; a port that is reached nowhere leaves none. Without their
+// kubelets a node works; metrics-server does not, should it run there.
 func checkPeerPorts(ctx context.Context, s subject) (string, []Finding, error) {
-	ports := []int{layout.PortAPIServer, layout.PortMirror, layout.PortGardenlet}
+	ports := []int{layout.PortAPIServer, layout.PortMirror, layout.PortGardenlet, layout.PortKubelet}
 	outcomes := s.connectAll(ctx, ports)
 	var findings []Finding
 	for p, port := range ports {
@@ -93,12 +94,12 @@ func checkPeerPorts(ctx context.Context, s subject) (string, []Finding, error) {
 			continue
 		}
 		found := Finding{Warning, fault.New(fault.PortNotReached, "no connection to %s", strings.Join(missed, ", "))}
-		if len(missed) == len(s.Peers.Addresses) {
+		if len(missed) == len(s.Peers.Addresses) && port != layout.PortKubelet {
 			found.Severity = Failure
 		}
 		findings = append(findings, found)
 	}
-	return "ports 6443, 7444 and 7445 of " + names(s.Peers.Addresses), findings, nil
+	return "ports 6443, 7444, 7445 and 10250 of " + names(s.Peers.Addresses), findings, nil
 }
 
 func describe(outcome reach.Outcome) string {
@@ -123,6 +124,17 @@ func names(addresses []netip.Addr) string {
 
 // notAsked is what a check sees when nobody answers, which peer-ports tells.
 const notAsked = "not tested: no control plane node answers on port 7445"
+
+// notReachable says why nobody is asked to reach this machine; "" when somebody can be.
+func (s subject) notReachable() string {
+	if len(s.answering) == 0 {
+		return notAsked
+	}
+	if _, err := s.address(); err != nil { // the check "node-address" tells why
+		return "not tested: this machine has no address in the cluster"
+	}
+	return ""
+}
 
 // unasked is a warning for each server that could not be asked.
 func unasked(err error) Finding {

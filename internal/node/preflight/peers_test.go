@@ -132,6 +132,10 @@ func TestBadlyConnectedMachine(t *testing.T) {
 			w.close(first(), layout.PortMirror, reach.Refused)
 			w.close(second(), layout.PortMirror, reach.Refused)
 		}, "peer-ports", "fail", fault.PortNotReached, "192.0.2.3:7444 (refused"},
+		"no kubelet is reached": {func(w *world) {
+			w.close(first(), layout.PortKubelet, reach.TimedOut)
+			w.close(second(), layout.PortKubelet, reach.TimedOut)
+		}, "peer-ports", "warn", fault.PortNotReached, "192.0.2.3:10250 (nothing"},
 		"clock a little off": {func(w *world) { w.clock = 3 * time.Second }, "peer-clock", "warn", fault.ClocksDiffer, "3s apart"},
 		"clock far off": {func(w *world) { w.clock = -time.Hour }, "peer-clock", "fail", fault.ClocksDiffer,
 			"shows 2026-01-01 00:00:00.0 UTC, that of 192.0.2.2 2025-12-31 23:00:00.0 UTC"},
@@ -139,6 +143,12 @@ func TestBadlyConnectedMachine(t *testing.T) {
 		"nobody tells the time":   {func(w *world) { w.refuses = errors.New("429") }, "peer-clock", "warn", fault.NotChecked, "429"},
 		"copied machine": {func(w *world) { w.twins = []reach.Identity{{Name: "worker-0", MachineID: "0123"}} },
 			"peer-identity", "warn", fault.SameMachineID, "worker-0"},
+		"copied network card": {func(w *world) {
+			w.twins = []reach.Identity{{Name: "worker-0", Ready: true, Address: second(), Link: "02:00:00:00:00:01"}}
+		}, "peer-identity", "fail", fault.SameLink, "worker-0 (192.0.2.3) has a network card with the address 02:00:00:00:00:01"},
+		"copy with its name": {func(w *world) {
+			w.twins = []reach.Identity{{Name: "worker-1", MachineID: "0123", Ready: true, Address: second()}}
+		}, "peer-identity", "fail", fault.SameName, "192.0.2.3"},
 		"name of another machine": {func(w *world) { w.twins = []reach.Identity{{Name: "worker-1", MachineID: "4567", Ready: true}} },
 			"peer-identity", "fail", fault.SameName, "worker-1"},
 		"name of a dead machine": {func(w *world) { w.twins = []reach.Identity{{Name: "worker-1", MachineID: "4567"}} }, "peer-identity", "ok", "", ""},
@@ -186,6 +196,29 @@ func TestNobodyToAsk(t *testing.T) {
 	report := joiner(t).run(joining(w))
 	if found := fault.Of(report.Err()); len(found) != 1 || found[0].Code != fault.PortNotReached || len(report.Warnings()) != 0 {
 		t.Errorf("got %v and %v, want the port alone", report.Err(), report.Warnings())
+	}
+}
+
+// What preflight does not know of the cluster is not taken for good.
+func TestNetworksThatNobodyKnows(t *testing.T) {
+	in := joining(wellConnected())
+	in.Networks = nil
+	report := joiner(t).run(in)
+	at := slices.IndexFunc(report.Results, func(r preflight.Result) bool { return r.Name == "networks" })
+	if seen := report.Results[at].Seen; !strings.HasPrefix(seen, "not tested") {
+		t.Errorf("it saw %q", seen)
+	}
+}
+
+// Without an address nobody can reach the machine: that is the address's fault alone.
+func TestAddressOnNoLink(t *testing.T) {
+	w := wellConnected()
+	w.back.Outcome, w.paths.To.Largest, w.paths.From.Largest = reach.TimedOut, 0, 0
+	in := joining(w)
+	in.NodeIP = netip.MustParseAddr("192.0.2.77")
+	report := joiner(t).run(in)
+	if found := fault.Of(report.Err()); len(found) != 1 || found[0].Code != fault.NodeAddress || len(report.Warnings()) != 0 {
+		t.Errorf("got %v and %v, want the address alone", report.Err(), report.Warnings())
 	}
 }
 

@@ -55,6 +55,8 @@ type Input struct {
 	NodeIP netip.Addr
 	// Networks are those that the cluster makes: pods and services.
 	Networks []Network
+	// Architecture is that of the cluster's machines, as in GOARCH; "" leaves it open.
+	Architecture string
 	// SwapAllowed: the kubelet will start with swap on (failSwapOn: false).
 	SwapAllowed bool
 	// NotBefore is a time that has surely passed, for example that of the program's build.

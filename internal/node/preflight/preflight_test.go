@@ -80,7 +80,7 @@ func (m machine) listener(network, address, program string, pid int) {
 
 func input() preflight.Input {
 	return preflight.Input{
-		SyncTest: 100 * time.Millisecond,
+		SyncTest: 100 * time.Millisecond, Architecture: "amd64",
 		Networks: []preflight.Network{
 			{Name: "pods", Prefix: netip.MustParsePrefix("100.96.0.0/11")}, {Name: "services", Prefix: netip.MustParsePrefix("100.64.0.0/13")},
 		},
@@ -123,6 +123,7 @@ var faulty = map[string]struct {
 }{
 	"not root":     {func(m machine) { m.facts(func(f *host.Facts) { f.Root = false }) }, "root", "fail", fault.NotRoot, ""},
 	"no systemd":   {func(m machine) { m.facts(func(f *host.Facts) { f.Systemd = false }) }, "systemd", "fail", fault.NoSystemd, "D-Bus"},
+	"arm64":        {func(m machine) { m.facts(func(f *host.Facts) { f.Architecture = "arm64" }) }, "architecture", "fail", fault.OtherArchitecture, "the cluster's are amd64"},
 	"riscv64":      {func(m machine) { m.facts(func(f *host.Facts) { f.Architecture = "riscv64" }) }, "architecture", "fail", fault.Architecture, "riscv64"},
 	"Linux 5.10":   {func(m machine) { m.facts(func(f *host.Facts) { f.Kernel = "5.10.0-1" }) }, "kernel", "fail", fault.Kernel, "5.10.0-1"},
 	"Linux 5.13":   {func(m machine) { m.facts(func(f *host.Facts) { f.Kernel = "5.13-rc1" }) }, "kernel", "ok", "", ""},

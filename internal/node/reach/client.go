@@ -103,10 +103,10 @@ func (c *Client) Clock(ctx context.Context, server netip.Addr) (Clock, error) {
 	return Clock{Here: before.Add(within).UTC(), There: there.Time.UTC(), Within: within}, nil
 }
 
-// Twins returns the Nodes that have this machine's name or its machine ID, and are another machine.
+// Twins returns the Nodes that have this machine's name, its machine ID or the address of one of its network cards, and are another machine.
 func (c *Client) Twins(ctx context.Context, server netip.Addr, self Identity) ([]Identity, error) {
 	var out identityAnswer
-	err := c.ask(ctx, server, http.MethodPost, pathIdentity, self, &out)
+	err := c.ask(ctx, server, http.MethodPost, pathIdentity, identityRequest{self, ownLinks()}, &out)
 	return out.Twins, err
 }
 

@@ -75,6 +75,16 @@ type Identity struct {
 	MachineID string `json:"machineID"`
 	// Ready says that the Node is; a machine that asks has no use for it.
 	Ready bool `json:"ready,omitempty"`
+	// Address is the Node's; the one who asks is seen at its own.
+	Address netip.Addr `json:"address,omitzero"`
+	// Link is, of a twin, the address of a network card that both have.
+	Link string `json:"link,omitempty"`
+}
+
+type identityRequest struct {
+	Identity
+	// Links are the addresses of the machine's network cards, in lower case with colons.
+	Links []string `json:"links,omitempty"`
 }
 
 // moment is what the other side sees when it is asked.
@@ -139,6 +149,6 @@ type heard struct {
 }
 
 type identityAnswer struct {
-	// Twins are Nodes that share a name or a machine ID with who asks.
+	// Twins are Nodes that share a name, a machine ID or a network card's address with who asks.
 	Twins []Identity `json:"twins,omitempty"`
 }

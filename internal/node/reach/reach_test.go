@@ -7,11 +7,13 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -170,26 +172,79 @@ func TestOnlyPortsOfANodeAreDialled(t *testing.T) {
 }
 
 func TestTwins(t *testing.T) {
-	self := Identity{Name: "worker-1", MachineID: "AAAA"}
+	here, there := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	self := identityRequest{Identity{Name: "worker-1", MachineID: "AAAA"}, []string{"02:00:00:00:00:01", "02:00:00:00:00:02"}}
+	seen := links{here: "02:00:00:00:00:01", there: "02:00:00:00:00:02", netip.MustParseAddr("192.0.2.3"): "02:00:00:00:00:03"}
 	for name, c := range map[string]struct {
-		nodes []Identity
-		want  []string
+		node Identity
+		want string // what a twin is told by; "" for none
 	}{
-		"nobody else":        {[]Identity{{Name: "machine-0", MachineID: "bbbb"}}, nil},
-		"itself, once more":  {[]Identity{{Name: "worker-1", MachineID: "aaaa"}}, nil},
-		"a copied machine":   {[]Identity{{Name: "worker-0", MachineID: "aaaa"}}, []string{"worker-0"}},
-		"a name given twice": {[]Identity{{Name: "worker-1", MachineID: "cccc"}}, []string{"worker-1"}},
+		"nobody else":                  {Identity{Name: "machine-0", MachineID: "bbbb"}, ""},
+		"itself, once more":            {Identity{Name: "worker-1", MachineID: "aaaa"}, ""},
+		"itself, still Ready":          {Identity{Name: "worker-1", MachineID: "aaaa", Ready: true, Address: here}, ""},
+		"itself, with another address": {Identity{Name: "worker-1", MachineID: "aaaa", Address: there}, ""},
+		"a copied machine":             {Identity{Name: "worker-0", MachineID: "aaaa"}, "worker-0"},
+		"a name given twice":           {Identity{Name: "worker-1", MachineID: "cccc"}, "worker-1"},
+		"a copy with its name":         {Identity{Name: "worker-1", MachineID: "aaaa", Ready: true, Address: there}, "worker-1 02:00:00:00:00:02"},
+		"a copied network card":        {Identity{Name: "machine-0", MachineID: "bbbb", Ready: true, Address: there}, "machine-0 02:00:00:00:00:02"},
+		"another network card":         {Identity{Name: "machine-0", Ready: true, Address: netip.MustParseAddr("192.0.2.3")}, ""},
+		"a card of long ago":           {Identity{Name: "machine-0", MachineID: "bbbb", Address: there}, ""},
+		"a card that nobody has seen":  {Identity{Name: "machine-0", Ready: true, Address: netip.MustParseAddr("192.0.2.4")}, ""},
 	} {
-		var got []string
-		for _, twin := range twins(self, c.nodes) {
-			got = append(got, twin.Name)
+		var got string
+		for _, twin := range twins(self, here, []Identity{c.node}, seen) {
+			got = strings.TrimSpace(twin.Name + " " + twin.Link)
 		}
-		if !slices.Equal(got, c.want) {
+		if got != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
-	if got := twins(Identity{Name: "x"}, []Identity{{Name: "y"}}); len(got) != 0 {
+	if got := twins(identityRequest{Identity: Identity{Name: "x"}}, here, []Identity{{Name: "y"}}, nil); len(got) != 0 {
 		t.Errorf("machines without ID are twins: %v", got)
+	}
+}
+
+func TestNeighbours(t *testing.T) {
+	const table = `IP address       HW type     Flags       HW address            Mask     Device
+192.0.2.2        0x1         0x2         02:00:00:00:00:0A     *        eth0
+192.0.2.3        0x1         0x0         00:00:00:00:00:00     *        eth0
+192.0.2.4        0x20        0x2         80:00:02:08:fe:80:00:00:00:00:00:00:00:00:00:00:00:00:00:01     *        ib0
+`
+	want := links{netip.MustParseAddr("192.0.2.2"): "02:00:00:00:00:0a"}
+	if got := parseNeighbours(table); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func FuzzNeighbours(f *testing.F) {
+	f.Add("192.0.2.2 0x1 0x2 02:00:00:00:00:0a * eth0\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for address, link := range parseNeighbours(text) {
+			if parsed, err := net.ParseMAC(link); err != nil || parsed.String() != link || !address.IsValid() {
+				t.Errorf("%s has the card %q", address, link)
+			}
+		}
+	})
+}
+
+// neighbour is a table with the card of one machine, from whichever file.
+type neighbour string
+
+func (n neighbour) Read(context.Context, string) ([]byte, error) {
+	return []byte(string(n) + " 0x1 0x2 " + ownLinks()[0] + " * eth0\n"), nil
+}
+
+// A machine tells its cards by itself, and the server knows whose they are.
+func TestCardsAreComparedThere(t *testing.T) {
+	if len(ownLinks()) == 0 {
+		t.Skip("this machine has no network card")
+	}
+	other := Identity{Name: "worker-0", Ready: true, Address: netip.MustParseAddr("198.51.100.7")}
+	nodes := func(context.Context) ([]Identity, error) { return []Identity{other}, nil }
+	client := newClient(t, serve(t, newServer(Options{Nodes: nodes, Files: neighbour("198.51.100.7")}, noOverlay)))
+	got, err := client.Twins(t.Context(), controlPlane(), Identity{Name: "worker-1", MachineID: "aaaa"})
+	if err != nil || len(got) != 1 || got[0].Link != ownLinks()[0] {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 

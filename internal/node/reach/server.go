@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -17,6 +16,13 @@ type Options struct {
 	Address netip.Addr
 	// Nodes tells the Nodes of the cluster; nil: identities are not compared.
 	Nodes func(context.Context) ([]Identity, error)
+	// Files has the kernel's table of neighbours; nil: network cards are compared with this machine's own only.
+	Files Files
+}
+
+// Files reads files of the machine.
+type Files interface {
+	Read(ctx context.Context, path string) ([]byte, error)
 }
 
 // server answers for one machine.
@@ -96,8 +102,8 @@ func dialBack(ctx context.Context, to netip.AddrPort, expected nonce) Outcome {
 }
 
 // identity compares the one who asks with the Nodes.
-func (s *server) identity(w http.ResponseWriter, r *http.Request, _ netip.Addr) {
-	var asked Identity
+func (s *server) identity(w http.ResponseWriter, r *http.Request, remote netip.Addr) {
+	var asked identityRequest
 	if !read(w, r, &asked) {
 		return
 	}
@@ -110,15 +116,7 @@ func (s *server) identity(w http.ResponseWriter, r *http.Request, _ netip.Addr) 
 		http.Error(w, "the cluster's nodes are not known now", http.StatusServiceUnavailable)
 		return
 	}
-	answer(w, identityAnswer{twins(asked, nodes)})
-}
-
-// twins are nodes with the name or the machine ID of this one, but not itself: a machine that was a node before is none of its own twins.
-func twins(of Identity, nodes []Identity) []Identity {
-	return slices.DeleteFunc(slices.Clone(nodes), func(node Identity) bool {
-		sameName, sameID := node.Name == of.Name, of.MachineID != "" && strings.EqualFold(node.MachineID, of.MachineID)
-		return sameName == sameID
-	})
+	answer(w, identityAnswer{twins(asked, remote, nodes, s.findLinks(r.Context()))})
 }
 
 // mostRequest is more than any request has, in bytes.

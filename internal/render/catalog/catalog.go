@@ -4,9 +4,12 @@ package catalog
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/model/manifest"
 	"github.com/gardenadm/gardenadm/internal/render/component"
 	"github.com/gardenadm/gardenadm/internal/render/component/apiserver"
 	"github.com/gardenadm/gardenadm/internal/render/component/controllermanager"
@@ -50,15 +53,39 @@ func Wanted(c *cluster.Cluster) []component.Component {
 }
 
 // Check refuses what the user's manifests refer to and a component could not use, before anything is changed.
-// The error lists everything; its faults are of class usage.
+// The error is as that of cluster.New, and lists everything.
 func Check(c *cluster.Cluster) error {
-	var errs []error
+	var problems manifest.Problems
 	for _, part := range Wanted(c) {
 		if part.Check != nil {
-			errs = append(errs, part.Check(c))
+			problems = append(problems, problemsOf(c, part.Check(c))...)
 		}
 	}
-	return errors.Join(errs...)
+	if len(problems) == 0 {
+		return nil
+	}
+	return fault.New(fault.BadManifest, "check manifests: %w", problems)
+}
+
+// problemsOf takes an error of a component apart. Each is one of the Shoot, whose field it names first.
+func problemsOf(c *cluster.Cluster, err error) manifest.Problems {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var out manifest.Problems
+		for _, one := range joined.Unwrap() {
+			out = append(out, problemsOf(c, one)...)
+		}
+		return out
+	}
+	message := err.Error()
+	if known := (*fault.Error)(nil); errors.As(err, &known) {
+		message = known.Cause.Error() // the fault around all has the code
+	}
+	return manifest.Problems{{
+		Origin: c.Manifests.Origins[c.Manifests.Shoot], Object: fmt.Sprintf("Shoot %s/%s", c.Shoot.Namespace, c.Shoot.Name), Message: message,
+	}}
 }
 
 // Secrets lists what the components read and the authorities that sign it, sorted by key.

@@ -2,14 +2,17 @@ package catalog
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 
 	"k8s.io/utils/ptr"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/golden"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
+	"github.com/gardenadm/gardenadm/internal/model/manifest"
 	"github.com/gardenadm/gardenadm/internal/render/component"
 	"github.com/gardenadm/gardenadm/internal/render/component/componenttest"
 	"github.com/gardenadm/gardenadm/internal/secret"
@@ -134,5 +137,10 @@ func TestCheckListsAllThatIsWrong(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error that names %s", err, want)
 		}
+	}
+	shoot := c.Manifests.Origins[c.Manifests.Shoot]
+	var problems manifest.Problems
+	if !errors.As(err, &problems) || len(problems) != 2 || shoot.File == "" || problems[1].Origin != shoot || fault.ClassOf(err) != fault.Usage {
+		t.Errorf("got %v of %v", err, shoot)
 	}
 }

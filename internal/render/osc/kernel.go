@@ -8,6 +8,7 @@ import (
 
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
 
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 )
 
@@ -44,6 +45,7 @@ func sysctls() map[string]string {
 func kernel(in Input) ([]unit, []file, error) {
 	settings := sysctls()
 	for key, value := range in.Pool.Worker.Sysctls {
+		key = cluster.SysctlKey(key)
 		delete(settings, "-"+key)
 		settings[key] = value // the user's own must work or fail loudly
 	}

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 )
 
@@ -40,7 +41,7 @@ const (
 
 // nodeAgent keeps the node as this configuration says (contract node-agent-and-osc §3.2).
 func nodeAgent(in Input) ([]unit, []file, error) {
-	config, err := nodeAgentConfiguration(in)
+	config, err := NodeAgentConfiguration(in.Cluster, in.Pool)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,21 +57,23 @@ func nodeAgent(in Input) ([]unit, []file, error) {
 	}}, []file{inline(layout.FileAgentConfig, 0o600, raw)}, nil
 }
 
-func nodeAgentConfiguration(in Input) (*nodeagentv1alpha1.NodeAgentConfiguration, error) {
-	key, err := Key(in.Cluster, in.Pool)
+// NodeAgentConfiguration is that of the agents of a pool. They need the Secrets that it names, and no others. No tokens are kept on nodes
+// so far.
+func NodeAgentConfiguration(c *cluster.Cluster, pool cluster.Pool) (*nodeagentv1alpha1.NodeAgentConfiguration, error) {
+	key, err := Key(c, pool)
 	if err != nil {
 		return nil, err
 	}
-	version, err := semver.NewVersion(in.Cluster.KubeletVersion(in.Pool))
+	version, err := semver.NewVersion(c.KubeletVersion(pool))
 	if err != nil {
-		return nil, fmt.Errorf("read Kubernetes version of pool %s: %w", in.Pool.Name, err)
+		return nil, fmt.Errorf("read Kubernetes version of pool %s: %w", pool.Name, err)
 	}
 	period := func(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
 	out := &nodeagentv1alpha1.NodeAgentConfiguration{
 		TypeMeta:  metav1.TypeMeta{APIVersion: nodeagentv1alpha1.SchemeGroupVersion.String(), Kind: "NodeAgentConfiguration"},
 		LogLevel:  "info",
 		LogFormat: "text",
-		APIServer: nodeagentv1alpha1.APIServer{Server: in.Cluster.NodeServer(), CAFile: layout.FileClusterCA},
+		APIServer: nodeagentv1alpha1.APIServer{Server: c.NodeServer(), CAFile: layout.FileClusterCA},
 		Controllers: nodeagentv1alpha1.ControllerConfiguration{
 			OperatingSystemConfig: nodeagentv1alpha1.OperatingSystemConfigControllerConfig{SyncPeriod: period(syncPeriod), SecretName: key, KubernetesVersion: version},
 			Token:                 nodeagentv1alpha1.TokenControllerConfig{SyncPeriod: period(tokenPeriod)},

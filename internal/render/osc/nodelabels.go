@@ -60,6 +60,9 @@ func NodeLabels(c *cluster.Cluster, pool cluster.Pool) (map[string]string, error
 	return labels, nil
 }
 
+// NodeAnnotations are the annotations of the pool's nodes that the user wants.
+func NodeAnnotations(pool cluster.Pool) map[string]string { return maps.Clone(pool.Worker.Annotations) }
+
 // kubeletLabels are the labels that kubelet registers its Node with, as key=value: the version first, the others sorted.
 func kubeletLabels(c *cluster.Cluster, pool cluster.Pool) ([]string, error) {
 	labels, err := NodeLabels(c, pool)

@@ -120,9 +120,26 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// A pool that had such a label would lose it silently.
+func TestNoPoolHasALabelOfOurs(t *testing.T) {
+	in := input(t)
+	in.Pool.Worker.Machine.Architecture = new("amd64")
+	for _, pool := range []cluster.Pool{in.Pool, {Name: "workers"}} {
+		labels, err := osc.NodeLabels(in.Cluster, pool)
+		if err != nil || len(labels) == 0 {
+			t.Fatal(labels, err)
+		}
+		for key := range labels {
+			if cluster.OwnerOfLabel(key) == "" {
+				t.Errorf("%s passes as a pool's own label", key)
+			}
+		}
+	}
+}
+
 func TestUserWishes(t *testing.T) {
 	in := input(t)
-	in.Pool.Worker.Sysctls = map[string]string{"vm.max_map_count": "1000000", "net.core.somaxconn": "4096"}
+	in.Pool.Worker.Sysctls = map[string]string{"vm/max_map_count": "1000000", "net.core.somaxconn": "4096"}
 	in.Pool.Worker.Kubernetes = &gardencore.WorkerKubernetes{Kubelet: &gardencore.KubeletConfig{
 		MaxPods:      new(int32(250)),
 		EvictionHard: &gardencore.KubeletConfigEviction{MemoryAvailable: new("1Gi")},

@@ -2,17 +2,11 @@ package osc
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
-	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/render/registry"
 )
-
-// mirrorDial is how long a node waits for a mirror that is off, at every request: long enough for one lost packet.
-const mirrorDial = 2 * time.Second
 
 // registries say of every registry that the cluster's mirrors are asked first. containerd reads their files at every pull, so they
 // restart nothing. They are files and not criConfig.containerd.registries, which cannot hold credentials and is for extensions to fill in.
@@ -48,10 +42,7 @@ func mirrors(in Input, first string) []registry.Host {
 	})
 	var out []registry.Host
 	for _, node := range nodes {
-		out = append(out, registry.Host{
-			URL:          "https://" + netip.AddrPortFrom(node.IP(), layout.PortMirror).String(),
-			Capabilities: []string{"pull", "resolve"}, CACerts: []string{layout.FileClusterCA}, DialTimeout: mirrorDial,
-		})
+		out = append(out, registry.Mirror(node.IP()))
 	}
 	return out
 }

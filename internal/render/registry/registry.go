@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"path"
 	"strings"
 	"time"
@@ -26,6 +27,17 @@ type Host struct {
 	DialTimeout time.Duration
 	// Authorization is the value of the HTTP header of that name, see Basic; empty for anonymous access.
 	Authorization string
+}
+
+// mirrorDial is how long a node waits for a mirror that is off, at every request: long enough for one lost packet.
+const mirrorDial = 2 * time.Second
+
+// Mirror is the cluster's mirror on the control plane node with that address. It stands first in every hosts.toml.
+func Mirror(of netip.Addr) Host {
+	return Host{
+		URL:          "https://" + netip.AddrPortFrom(of, layout.PortMirror).String(),
+		Capabilities: []string{"pull", "resolve"}, CACerts: []string{layout.FileClusterCA}, DialTimeout: mirrorDial,
+	}
 }
 
 // Basic is the Authorization of a user. The user's name has no colon.

@@ -3,8 +3,10 @@ package apistep
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	nodeagentv1alpha1 "github.com/gardener/gardener/pkg/apis/config/nodeagent/v1alpha1"
+	"github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,6 +26,19 @@ func Applied(ctx context.Context, api client.Reader, node, secret string) error 
 	want, have := published.Annotations[osc.AnnotationChecksum], found.Annotations[nodeagentv1alpha1.AnnotationKeyChecksumAppliedOperatingSystemConfig]
 	if have != want {
 		return fmt.Errorf("wait for node %s: it has not applied configuration %.12s yet", node, want)
+	}
+	return nil
+}
+
+// Usable is nil once the gardenlet lets workload on the node: all that it cannot do without runs there.
+func Usable(ctx context.Context, api client.Reader, node string) error {
+	found := &corev1.Node{}
+	if err := api.Get(ctx, client.ObjectKey{Name: node}, found); err != nil {
+		return fmt.Errorf("read Node %s: %w", node, err)
+	}
+	critical := func(t corev1.Taint) bool { return t.Key == constants.TaintNodeCriticalComponentsNotReady }
+	if slices.ContainsFunc(found.Spec.Taints, critical) {
+		return fmt.Errorf("node %s takes no workload yet: a pod of kube-system with the label node.gardener.cloud/critical-component is not ready there", node)
 	}
 	return nil
 }

@@ -86,7 +86,8 @@ func ReadConfiguration(ctx context.Context, api client.Client, name string) (*ex
 	}
 	out := &extensionsv1alpha1.OperatingSystemConfig{}
 	if err := yaml.Unmarshal(object.Data[osc.DataKey], out); err != nil {
-		return nil, fmt.Errorf("read the pool's configuration: Secret %s: %w", name, err)
+		// The decoder's text may quote secrets.
+		return nil, fmt.Errorf("read the pool's configuration: Secret %s is no YAML, or a field has another type", name)
 	}
 	if len(out.Spec.Units) == 0 {
 		return nil, fmt.Errorf("read the pool's configuration: Secret %s has no units in it", name)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -68,5 +69,37 @@ func TestControlPlaneAddresses(t *testing.T) {
 	}
 	if _, err := apistep.ControlPlaneAddresses(t.Context(), fake.NewClientBuilder().WithScheme(scheme.Scheme).Build()); err == nil {
 		t.Error("a cluster without nodes has addresses")
+	}
+}
+
+func TestConfigurationStaysSecret(t *testing.T) {
+	object := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "n"}, Data: map[string][]byte{"osc.yaml": []byte("spec: {units: hunter2}")}}
+	api := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(object).Build()
+	_, err := apistep.ReadConfiguration(t.Context(), api, "n")
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "Secret n is no YAML") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUsable(t *testing.T) {
+	const critical = "node.gardener.cloud/critical-components-not-ready"
+	for name, test := range map[string]struct {
+		taints []string
+		want   string
+	}{
+		"nothing":        {nil, ""},
+		"its pool's own": {[]string{"mine"}, ""},
+		"critical":       {[]string{"mine", critical}, "node n takes no workload yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			object := node("n", "192.0.2.1", true)
+			for _, key := range test.taints {
+				object.Spec.Taints = append(object.Spec.Taints, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
+			}
+			err := apistep.Usable(t.Context(), fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(object).Build(), "n")
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
 	}
 }

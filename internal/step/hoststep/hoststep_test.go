@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/host/hosttest"
@@ -71,7 +72,7 @@ func (m machine) unchanged(why string) {
 
 func TestClusterUIDIsMadeOnce(t *testing.T) {
 	m := newMachine(t)
-	uid, err := ClusterUID(t.Context(), m.Host)
+	uid, err := ClusterUID(t.Context(), m.Host, "")
 	m.must(err)
 	if !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(uid) {
 		t.Errorf("%q is not a random UUID", uid)
@@ -80,23 +81,47 @@ func TestClusterUIDIsMadeOnce(t *testing.T) {
 		t.Errorf("modes are %v and %v", m.mode(layout.FileShootUID), m.mode(layout.DirState))
 	}
 	m.ClearLog()
-	again, err := ClusterUID(t.Context(), m.Host)
+	again, err := ClusterUID(t.Context(), m.Host, "")
 	m.must(err)
 	if again != uid {
 		t.Errorf("second time %q, first %q", again, uid)
 	}
 	m.unchanged("identity is there")
-	other, err := ClusterUID(t.Context(), newMachine(t).Host)
+	other, err := ClusterUID(t.Context(), newMachine(t).Host, "")
 	m.must(err)
 	if other == uid {
 		t.Error("two machines make the same identity")
 	}
 }
 
+// status finds the cluster's identity on disk, and a garden compares it with the Shoot's.
+func TestClusterUIDOfTheManifestsIsKept(t *testing.T) {
+	const wanted = "0b2d2a63-7e2c-4e29-9d51-5d4f1d1c9d3e"
+	m := newMachine(t)
+	if uid, err := ClusterUID(t.Context(), m.Host, wanted); err != nil || uid != wanted {
+		t.Fatalf("got %q, %v", uid, err)
+	}
+	raw, err := m.Files.Read(t.Context(), layout.FileShootUID)
+	if err != nil || string(raw) != wanted+"\n" {
+		t.Errorf("the disk has %q, %v", raw, err)
+	}
+	m.ClearLog()
+	for _, same := range []string{wanted, ""} {
+		if uid, err := ClusterUID(t.Context(), m.Host, same); err != nil || uid != wanted {
+			t.Errorf("again with %q: %q, %v", same, uid, err)
+		}
+	}
+	var refused *fault.Error
+	if _, err := ClusterUID(t.Context(), m.Host, "another"); !errors.As(err, &refused) || refused.Code != fault.OtherIdentity {
+		t.Errorf("another cluster's manifests: %v", err)
+	}
+	m.unchanged("identity is there")
+}
+
 func TestClusterUIDIsNotReplacedWhenItCannotBeRead(t *testing.T) {
 	m := newMachine(t)
 	m.FailOn("read "+layout.FileShootUID, errors.New("input/output error"))
-	if _, err := ClusterUID(t.Context(), m.Host); err == nil {
+	if _, err := ClusterUID(t.Context(), m.Host, ""); err == nil {
 		t.Error("no error")
 	}
 	m.unchanged("identity cannot be read")

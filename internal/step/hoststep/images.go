@@ -18,7 +18,12 @@ import (
 
 // ImportImages brings the images that pods run from the bundle into containerd, pinned.
 func ImportImages(ctx context.Context, h *host.Host, b *bundle.Bundle) error {
-	return bring(ctx, h, b, wantedOf(b.Contents, bundle.UsePod))
+	for _, one := range wantedOf(b.Contents, bundle.UsePod) {
+		if err := bring(ctx, h, b, one, host.Image{Pinned: true}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Imported counts the images of a bundle that a node is to have.
@@ -30,7 +35,19 @@ type Imported struct {
 // KeepImages has all images of a bundle in containerd, pinned: also those from which the programs of hosts are taken, unless this
 // is a worker, because a control plane node serves them to others. The bundle is unpacked only when one is missing. Other versions of
 // its images, which an older bundle brought, are released, but for those that this node is configured to have.
-func KeepImages(ctx context.Context, h *host.Host, of *bundle.Contents, unpack func(context.Context) (*bundle.Bundle, error)) (Imported, error) {
+func KeepImages(ctx context.Context, h *host.Host, of *bundle.Contents, unpack Unpack) (Imported, error) {
+	return keepImages(ctx, h, of, unpack, host.Image{Pinned: true})
+}
+
+// AddImages is KeepImages for a person: images that the node's configuration does not list stay pinned, whatever it will list.
+func AddImages(ctx context.Context, h *host.Host, of *bundle.Contents, unpack Unpack) (Imported, error) {
+	return keepImages(ctx, h, of, unpack, host.Image{Pinned: true, User: true})
+}
+
+// Unpack makes what is in a bundle readable.
+type Unpack func(context.Context) (*bundle.Bundle, error)
+
+func keepImages(ctx context.Context, h *host.Host, of *bundle.Contents, unpack Unpack, as host.Image) (Imported, error) {
 	configured, err := configuredImages(ctx, h)
 	if err != nil {
 		return Imported{}, err
@@ -49,8 +66,12 @@ func KeepImages(ctx context.Context, h *host.Host, of *bundle.Contents, unpack f
 		if err != nil {
 			return Imported{}, err
 		}
-		if err := bring(ctx, h, from, missing); err != nil {
-			return Imported{}, err
+		for _, one := range missing {
+			mark := as
+			mark.User = as.User && !slices.ContainsFunc(configured, func(other image.Wanted) bool { return other.Image == one.Image })
+			if err := bring(ctx, h, from, one, mark); err != nil {
+				return Imported{}, err
+			}
 		}
 	}
 	if err := release(ctx, h, all, configured); err != nil {
@@ -110,16 +131,15 @@ func wantedOf(contents *bundle.Contents, uses ...bundle.Use) []image.Wanted {
 	return out
 }
 
-// bring imports the images from the bundle; of those for hosts nobody makes a container, so they stay packed.
-func bring(ctx context.Context, h *host.Host, from host.Blobs, list []image.Wanted) error {
-	for _, one := range list {
-		take := h.Images.Import
-		if one.Packed {
-			take = h.Images.Store
-		}
-		if err := take(ctx, host.Image{Name: one.Image, Digest: one.Digest, Pinned: true}, from); err != nil {
-			return fmt.Errorf("bring image %s: %w", one.Image, err)
-		}
+// bring imports the image from the bundle, marked as said; of one for hosts nobody makes a container, so it stays packed.
+func bring(ctx context.Context, h *host.Host, from host.Blobs, one image.Wanted, as host.Image) error {
+	take := h.Images.Import
+	if one.Packed {
+		take = h.Images.Store
+	}
+	as.Name, as.Digest = one.Image, one.Digest
+	if err := take(ctx, as, from); err != nil {
+		return fmt.Errorf("bring image %s: %w", one.Image, err)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/image"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
+	"github.com/gardenadm/gardenadm/internal/node/mirror"
 )
 
 // packed is a bundle with an image that a pod runs, and one that is for hosts.
@@ -108,6 +109,35 @@ func TestKeepImages(t *testing.T) {
 		m.configure(first, bundle.UsePod)
 		if got := m.keep(second); got != (Imported{New: 1}) || !slices.Equal(m.pinned(), []string{"network:v2"}) {
 			t.Errorf("got %+v, pinned are %v", got, m.pinned())
+		}
+	})
+	t.Run("for a person, on a worker that lists other images", func(t *testing.T) {
+		m := newMachine(t)
+		m.configure(first, bundle.UsePod)
+		other := packed(t, "v3")
+		unpack := func(context.Context) (*bundle.Bundle, error) { return other, nil }
+		_, err := AddImages(t.Context(), m.Host, other.Contents, unpack)
+		m.must(err)
+		m.must(ImportImages(t.Context(), m.Host, first))
+		m.must(mirror.Release(t.Context(), m.Images, nil))
+		if got := m.pinned(); !slices.Equal(got, []string{"network:v3"}) {
+			t.Errorf("when the list changed, pinned are %v", got)
+		}
+		next := packed(t, "v4")
+		_, err = AddImages(t.Context(), m.Host, next.Contents, func(context.Context) (*bundle.Bundle, error) { return next, nil })
+		m.must(err)
+		if got := m.pinned(); !slices.Equal(got, []string{"network:v4"}) {
+			t.Errorf("after the person's next import pinned are %v", got)
+		}
+	})
+	t.Run("for a person, what the node lists", func(t *testing.T) {
+		m := newMachine(t)
+		m.configure(first, bundle.UsePod)
+		_, err := AddImages(t.Context(), m.Host, first.Contents, func(context.Context) (*bundle.Bundle, error) { return first, nil })
+		m.must(err)
+		m.must(mirror.Release(t.Context(), m.Images, nil))
+		if got := m.pinned(); len(got) > 0 {
+			t.Errorf("pinned are %v, which was the cluster's own", got)
 		}
 	})
 	t.Run("not as another list says it", func(t *testing.T) {

@@ -117,7 +117,7 @@ func blocks(bundle []byte) [][]byte {
 // JoinInput is what the checks of a machine that joins a pool are to know. peers are nil for one that is a node already: its own
 // programs have the ports that would be tried.
 func JoinInput(o offer.Offer, pool offer.Pool, peers *preflight.Peers) preflight.Input {
-	in := preflight.Input{Role: preflight.Worker, Peers: peers, SyncTest: initSyncTest, NotBefore: built(), SwapAllowed: pool.SwapAllowed}
+	in := preflight.Input{Role: preflight.Worker, Peers: peers, SyncTest: initSyncTest, NotBefore: built(), SwapAllowed: pool.SwapAllowed, Architecture: pool.Architecture}
 	for name, prefixes := range map[string][]netip.Prefix{"pods": o.Pods, "services": o.Services} {
 		for _, prefix := range prefixes {
 			in.Networks = append(in.Networks, preflight.Network{Name: name, Prefix: prefix})

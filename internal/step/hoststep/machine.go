@@ -4,6 +4,7 @@ package hoststep
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -58,7 +59,7 @@ const initSyncTest = 200 * time.Millisecond
 
 // CheckInput is what the checks of the cluster's first machine are to know of it.
 func CheckInput(c *cluster.Cluster, wanted netip.Addr, skip []string) preflight.Input {
-	in := preflight.Input{NodeIP: wanted, Skip: skip, SyncTest: initSyncTest, NotBefore: built(), SwapAllowed: c.AllowsSwap(c.ControlPlane)}
+	in := preflight.Input{NodeIP: wanted, Skip: skip, SyncTest: initSyncTest, NotBefore: built(), SwapAllowed: c.AllowsSwap(c.ControlPlane), Architecture: c.Architecture()}
 	for _, one := range []struct {
 		name     string
 		prefixes []netip.Prefix
@@ -100,19 +101,33 @@ func Check(ctx context.Context, h *host.Host, in preflight.Input) (Machine, erro
 	return Machine{Facts: report.Facts, Address: report.Address, Warnings: report.Warnings()}, nil
 }
 
-// ClusterUID returns the cluster's identity, which is made once and kept on disk.
-func ClusterUID(ctx context.Context, h *host.Host) (string, error) {
+// KeptUID returns the cluster's identity that is kept on disk, empty for none. One that the manifests bring (wanted, empty for none) must
+// be the same: a garden compares the two (contract gardenlet-connect §4).
+func KeptUID(ctx context.Context, h *host.Host, wanted string) (string, error) {
 	raw, err := h.Files.Read(ctx, layout.FileShootUID)
-	if err == nil {
-		return strings.TrimSpace(string(raw)), nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return "", fmt.Errorf("read cluster identity: %w", err)
+	}
+	kept := strings.TrimSpace(string(raw))
+	if wanted != "" && kept != wanted {
+		return "", fault.New(fault.OtherIdentity, "compare identities: the Shoot's status.uid is %q, and %s of this machine has %q", wanted, layout.FileShootUID, kept)
+	}
+	return kept, nil
+}
+
+// ClusterUID is KeptUID and, the first time, keeps the wanted identity, or a new one.
+func ClusterUID(ctx context.Context, h *host.Host, wanted string) (string, error) {
+	kept, err := KeptUID(ctx, h, wanted)
+	if err != nil || kept != "" {
+		return kept, err
 	}
 	if err := h.Files.MakeDir(ctx, layout.DirState, host.Owner{}, 0o700); err != nil {
 		return "", fmt.Errorf("make state directory: %w", err)
 	}
-	uid := NewUUID()
+	uid := cmp.Or(wanted, NewUUID())
 	if err := h.Files.Write(ctx, layout.FileShootUID, strings.NewReader(uid+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keep cluster identity: %w", err)
 	}

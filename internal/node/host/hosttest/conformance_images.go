@@ -204,6 +204,17 @@ func checkImages(t *testing.T, h *host.Host, _ string) {
 	}
 	expect(repository+"left", host.Image{Name: repository + "left:v1", Digest: left})
 
+	// What a person imported is told from what gardenadm did, and released like it.
+	own := host.Image{Name: repository + "own:v1", Digest: digest, Pinned: true, User: true}
+	if err := h.Images.Import(ctx, own, blobs); err != nil {
+		t.Fatal(err)
+	}
+	expect(repository+"own", own)
+	if err := h.Images.Release(ctx, []host.Image{own, stored, {Name: repository + "index:v2", Digest: digest}}); err != nil {
+		t.Fatal(err)
+	}
+	expect(repository+"own", own)
+
 	// Of a name with tag and digest both records are kept.
 	if err := h.Images.Import(ctx, host.Image{Name: tagged + ":v1@" + digest, Digest: digest, Pinned: true}, blobs); err != nil {
 		t.Fatal(err)
@@ -214,6 +225,7 @@ func checkImages(t *testing.T, h *host.Host, _ string) {
 		}
 		expect(tagged, host.Image{Name: tagged + ":v1", Digest: digest, Pinned: true}, host.Image{Name: tagged + "@" + digest, Digest: digest, Pinned: true})
 		expect(repository+"stored", host.Image{Name: stored.Name, Digest: packed})
+		expect(repository+"own", host.Image{Name: own.Name, Digest: digest, User: true})
 		expect(repository+"index", host.Image{Name: repository + "index:v2", Digest: digest})
 	}
 }

@@ -56,7 +56,8 @@ func checkUnits(t *testing.T, h *host.Host, _ string) {
 	c.state(unknown, host.UnitState{Load: "not-found", Active: "inactive", Sub: "dead"})
 	c.ok(h.Units.Stop(ctx, unknown))
 	c.ok(h.Units.Disable(ctx, unknown))
-	for operation, do := range map[string]func(context.Context, string) error{"start": h.Units.Start, "restart": h.Units.Restart, "enable": h.Units.Enable} {
+	enable := func(ctx context.Context, name string) error { return h.Units.Enable(ctx, name) }
+	for operation, do := range map[string]func(context.Context, string) error{"start": h.Units.Start, "restart": h.Units.Restart, "enable": enable} {
 		if err := do(ctx, unknown); err == nil || !strings.Contains(err.Error(), unknown) {
 			t.Errorf("%s of an unknown unit gives error %v", operation, err)
 		}
@@ -74,10 +75,14 @@ func checkUnits(t *testing.T, h *host.Host, _ string) {
 	c.ok(h.Units.Restart(ctx, runs))
 	c.state(runs, running)
 	running.Enabled = true
-	for range 2 {
-		c.ok(h.Units.Enable(ctx, runs))
-		c.state(runs, running)
+	if err := h.Units.Enable(ctx, unknown, runs); err == nil || !strings.Contains(err.Error(), unknown) {
+		t.Errorf("to enable an unknown unit and another one gives error %v", err)
 	}
+	for range 2 {
+		c.state(runs, running)
+		c.ok(h.Units.Enable(ctx, runs))
+	}
+	c.state(runs, running)
 	c.write(runs, "ExecStart=/bin/sleep 2000")
 	running.NeedsReload = true
 	c.state(runs, running)

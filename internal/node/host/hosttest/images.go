@@ -49,7 +49,7 @@ func (d imageDoor) add(ctx context.Context, verb string, image host.Image, blobs
 		return fmt.Errorf("%s image %s: %w", verb, image.Name, err)
 	}
 	for _, name := range names {
-		d.fake.images[name] = host.Image{Name: name, Digest: image.Digest, Pinned: image.Pinned}
+		d.fake.images[name] = host.Image{Name: name, Digest: image.Digest, Pinned: image.Pinned, User: image.User}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package hosttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -91,19 +92,23 @@ func (d unitDoor) Reload(ctx context.Context) error {
 	return nil
 }
 
-func (d unitDoor) Enable(ctx context.Context, name string) error {
+func (d unitDoor) Enable(ctx context.Context, names ...string) error {
 	d.fake.mu.Lock()
 	defer d.fake.mu.Unlock()
-	if err := d.fake.change(ctx, "enable "+name); err != nil {
-		return err
+	var errs []error
+	for _, name := range names {
+		if err := d.fake.change(ctx, "enable "+name); err != nil {
+			return err
+		}
+		if d.fake.onDisk(name) == "" {
+			errs = append(errs, fmt.Errorf("enable %s: the unit is not known", name))
+			continue
+		}
+		d.fake.reload()
+		found := d.fake.known(name)
+		found.enabled = found.enabled || strings.Contains(found.loaded, "[Install]")
 	}
-	if d.fake.onDisk(name) == "" {
-		return fmt.Errorf("enable %s: the unit is not known", name)
-	}
-	d.fake.reload()
-	found := d.fake.known(name)
-	found.enabled = found.enabled || strings.Contains(found.loaded, "[Install]")
-	return nil
+	return errors.Join(errs...)
 }
 
 func (d unitDoor) Disable(ctx context.Context, name string) error {

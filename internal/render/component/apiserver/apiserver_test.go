@@ -94,7 +94,7 @@ func TestReferencesAreChecked(t *testing.T) {
 			"credentials in files"},
 		"kubeconfig with a program": {func(o objects) { o.config["authorizer"] = "users: [{name: a, user: {exec: {command: login}}}]" },
 			"credentials from a program"},
-		"no kubeconfig": {func(o objects) { o.config["authorizer"] = "password" }, "key kubeconfig of Secret authorizer is not a kubeconfig"},
+		"no kubeconfig": {func(o objects) { o.config["authorizer"] = "password" }, "key kubeconfig of Secret authorizer (api-server.yaml, document 4) is not a kubeconfig"},
 		"file of the user's": {func(o objects) {
 			o.server.AdmissionPlugins = []gardencore.AdmissionPlugin{{Name: "ImagePolicyWebhook", Config: raw(`{"imagePolicy":{"kubeConfigFile":"/mine"}}`)}}
 		}, "admissionPlugins[ImagePolicyWebhook].config: kubeConfigFile is not a file of the user's"},

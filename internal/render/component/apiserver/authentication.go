@@ -36,10 +36,8 @@ func authenticationConfiguration(c *cluster.Cluster) (*apiserverv1.Authenticatio
 		if out.Anonymous != nil && !out.Anonymous.Enabled {
 			return nil, wrong(path, "anonymous.enabled must be true, for health checks and joining nodes; conditions narrow it down to them")
 		}
-		for _, authenticator := range out.JWT {
-			if slices.Contains(issuers(c), authenticator.Issuer.URL) {
-				return nil, wrong(path, "the issuer %s is the cluster's own", authenticator.Issuer.URL)
-			}
+		if err := checkAuthenticators(out.JWT, issuers(c)); err != nil {
+			return nil, wrong(path, "%w", err)
 		}
 	}
 	out.TypeMeta = metav1.TypeMeta{APIVersion: apiserverv1.SchemeGroupVersion.String(), Kind: "AuthenticationConfiguration"}

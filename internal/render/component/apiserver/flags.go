@@ -28,6 +28,8 @@ func flags(c *cluster.Cluster, node cluster.Node) []string {
 		"--http2-max-streams-per-connection=1000",
 		"--profiling=false",
 		"--service-cluster-ip-range=" + cluster.Join(c.Services),
+		// Watches are ended when the server ends. Otherwise it waits for them a minute, and a kubelet that replaces etcd's pod waits for it.
+		"--shutdown-watch-termination-grace-period=3s",
 	}
 	if c.ControlPlane.Worker.Maximum > 1 {
 		// Time for the endpoint proxies to see that this API server is leaving, and now and then a client that is sent away, so that

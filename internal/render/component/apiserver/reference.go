@@ -18,6 +18,15 @@ func wrong(path, format string, args ...any) error {
 	return fault.New(fault.BadManifest, "spec.kubernetes.kubeAPIServer.%s: %w", path, fmt.Errorf(format, args...))
 }
 
+// place is the object's name and, where it was read from a file, that one.
+func place(c *cluster.Cluster, object metav1.Object) string {
+	origin, ok := c.Manifests.Origins[object]
+	if !ok || origin.File == "" {
+		return object.GetName()
+	}
+	return fmt.Sprintf("%s (%s)", object.GetName(), origin)
+}
+
 // configMap reads a configuration file of kube-apiserver out of the ConfigMap that a field names, strictly: a typo in a policy
 // must not be a policy. versions are the API versions that pass; they differ in nothing that out has.
 func configMap(c *cluster.Cluster, path, name, key, kind string, versions []string, out any) (text string, err error) {
@@ -25,7 +34,7 @@ func configMap(c *cluster.Cluster, path, name, key, kind string, versions []stri
 	if object == nil || object.Data[key] == "" {
 		return "", wrong(path, "ConfigMap %s/%s with the key %s is not among the manifests", c.Shoot.Namespace, name, key)
 	}
-	text = object.Data[key]
+	text, name = object.Data[key], place(c, object)
 	var header metav1.TypeMeta
 	if err := yaml.Unmarshal([]byte(text), &header); err != nil {
 		return "", wrong(path, "read key %s of ConfigMap %s: %w", key, name, err)
@@ -49,6 +58,7 @@ func kubeconfig(c *cluster.Cluster, path, name string) ([]byte, error) {
 	if text, ok := object.StringData[cluster.KeyKubeconfig]; ok {
 		raw = []byte(text)
 	}
+	name = place(c, object)
 	var config clientcmdv1.Config
 	// What is wrong with it is not repeated: the message might hold a part of a secret.
 	if len(raw) == 0 || yaml.Unmarshal(raw, &config) != nil || len(config.Clusters)+len(config.AuthInfos) == 0 {

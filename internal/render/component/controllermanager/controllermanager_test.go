@@ -17,7 +17,7 @@ func TestGolden(t *testing.T) { componenttest.Golden(t, New()) }
 func TestShootSettingsBecomeFlags(t *testing.T) {
 	got := flags(componenttest.Cluster(t, func(shoot *gardencore.Shoot) {
 		shoot.Spec.Kubernetes.KubeControllerManager = &gardencore.KubeControllerManagerConfig{
-			KubernetesConfig:       gardencore.KubernetesConfig{FeatureGates: map[string]bool{"B": false, "A": true}},
+			KubernetesConfig:       gardencore.KubernetesConfig{FeatureGates: map[string]bool{"HPAScaleToZero": false, "AllAlpha": true}},
 			NodeCIDRMaskSize:       ptr.To[int32](25),
 			NodeMonitorGracePeriod: &metav1.Duration{Duration: 90 * time.Second},
 			HorizontalPodAutoscalerConfig: &gardencore.HorizontalPodAutoscalerConfig{
@@ -26,7 +26,7 @@ func TestShootSettingsBecomeFlags(t *testing.T) {
 		}
 	}))
 	for _, want := range []string{
-		"--feature-gates=A=true,B=false",
+		"--feature-gates=AllAlpha=true,HPAScaleToZero=false",
 		"--horizontal-pod-autoscaler-sync-period=20s",
 		"--horizontal-pod-autoscaler-tolerance=0.2",
 		"--node-cidr-mask-size=25",

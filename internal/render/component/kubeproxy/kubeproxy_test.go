@@ -23,7 +23,7 @@ func TestNotWantedWhenDisabled(t *testing.T) {
 func TestChangedConfigurationRollsPods(t *testing.T) {
 	checksum := func(feature bool) string {
 		files, err := files(componenttest.Cluster(t, func(shoot *gardencore.Shoot) {
-			shoot.Spec.Kubernetes.KubeProxy.FeatureGates = map[string]bool{"Feature": feature}
+			shoot.Spec.Kubernetes.KubeProxy.FeatureGates = map[string]bool{"AllAlpha": feature}
 		}))
 		if err != nil {
 			t.Fatal(err)

@@ -45,6 +45,7 @@ func objects(in component.Input) ([]component.Object, error) {
 	}
 	out = append(out, offered...)
 	out = append(out, nodePolicy(secret.NodeAgentPoolGroup(in.Cluster.ControlPlane.Name))...)
+	out = append(out, kubeletPolicy()...)
 	return append(out, leasePolicy(serial)...), nil
 }
 

@@ -8,14 +8,16 @@ import (
 	"github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/gardenadm/gardenadm/internal/render/component"
+	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
 // What a node agent may change of its Node (contract node-agent-and-osc §6.3 and §6.4).
 const (
 	ownLabels      = `["node-role.kubernetes.io/worker", "topology.kubernetes.io/zone", "worker.gardener.cloud/kubernetes-version"]`
-	ownAnnotations = `["checksum/cloud-config-data", "worker.gardener.cloud/restart-systemd-services", "node.gardenadm.dev/leaving"]`
+	ownAnnotations = `["checksum/cloud-config-data", "worker.gardener.cloud/restart-systemd-services", "node.gardenadm.dev/leaving", "` + secret.AnnotationPool + `"]`
 	ownConditions  = `["SystemdUnitsReady"]`
 	// labelControlPlane is for the agents of the control plane's pool.
 	labelControlPlane = `["node-role.kubernetes.io/control-plane"]`
@@ -33,7 +35,7 @@ func othersStatus() []string {
 func nodePolicy(controlPlane string) []component.Object {
 	const mine = "variables.%[1]s.all(k, k in variables.own%[2]s || (k in variables.old%[2]s && variables.old%[2]s[k] == variables.%[1]s[k])) && " +
 		"variables.old%[2]s.all(k, k in variables.own%[2]s || k in variables.%[1]s)"
-	return policy("gardenadm-node-agent-nodes", resources("", "nodes", "nodes/status"),
+	return agentPolicy("gardenadm-node-agent-nodes", resources("", "nodes", "nodes/status"),
 		[]admissionv1.Variable{
 			{Name: "labels", Expression: "object.metadata.?labels.orValue({})"},
 			{Name: "oldLabels", Expression: "oldObject.metadata.?labels.orValue({})"},
@@ -52,6 +54,26 @@ func nodePolicy(controlPlane string) []component.Object {
 		validation(unchanged(".?status", othersStatus()...), "a node agent changes nothing but conditions in the status of a Node"),
 		validation(fmt.Sprintf("variables.conditions.filter(c, !(c.type in %[1]s)) == variables.oldConditions.filter(c, !(c.type in %[1]s))", ownConditions),
 			"a node agent changes only the conditions of a Node that are its own"),
+		validation(fmt.Sprintf("!(%[1]q in variables.annotations) || (%[1]q in variables.oldAnnotations && variables.oldAnnotations[%[1]q] == variables.annotations[%[1]q]) || "+
+			"(%[2]q + variables.annotations[%[1]q]) in request.userInfo.groups", secret.AnnotationPool, secret.NodeAgentPoolGroup("")),
+			"a node agent names its own pool only"),
+	)
+}
+
+// kubeletPolicy keeps kubelets from what the gardenlet goes by: the pool of a Node decides on labels that kubelets may not set, and on
+// taints. When it registers, a kubelet names any pool; what counts is the annotation.
+func kubeletPolicy() []component.Object {
+	const ours = `node.gardenadm.dev/`
+	return policy("gardenadm-kubelet-nodes", user.NodesGroup, resources("", "nodes", "nodes/status"),
+		[]admissionv1.Variable{
+			{Name: "annotations", Expression: "object.metadata.?annotations.orValue({})"},
+			{Name: "oldAnnotations", Expression: "oldObject == null ? {} : oldObject.metadata.?annotations.orValue({})"},
+		},
+		validation(fmt.Sprintf("oldObject == null || object.metadata.?labels[?%[1]q] == oldObject.metadata.?labels[?%[1]q]", constants.LabelWorkerPool),
+			"a kubelet does not change the pool of its Node"),
+		validation(fmt.Sprintf("variables.annotations.all(k, !k.startsWith(%[1]q) || (k in variables.oldAnnotations && variables.oldAnnotations[k] == variables.annotations[k])) && "+
+			"variables.oldAnnotations.all(k, !k.startsWith(%[1]q) || k in variables.annotations)", ours),
+			"a kubelet does not write the annotations "+ours+"…"),
 	)
 }
 
@@ -62,7 +84,7 @@ func leasePolicy(serial map[string]string) []component.Object {
 	if err != nil {
 		return nil
 	}
-	return policy("gardenadm-node-agent-leases", resources("coordination.k8s.io", "leases"),
+	return agentPolicy("gardenadm-node-agent-leases", resources("coordination.k8s.io", "leases"),
 		[]admissionv1.Variable{{Name: "pools", Expression: string(keys)}},
 		validation(`(variables.node != "" && object.metadata.name == "gardener-node-agent-" + variables.node) || `+
 			"request.userInfo.groups.exists(g, g in variables.pools && variables.pools[g] == object.metadata.name)",
@@ -90,12 +112,17 @@ func resources(group string, names ...string) admissionv1.NamedRuleWithOperation
 	}}
 }
 
-// policy applies to node agents alone: whatever becomes of it, nobody else's request fails, so that no boot depends on it.
-// The variable node is the name of the agent's node, "" when its user name has not the form of one.
-func policy(name string, rules admissionv1.NamedRuleWithOperations, variables []admissionv1.Variable, validations ...admissionv1.Validation) []component.Object {
+// agentPolicy is one for node agents. The variable node is the name of the agent's node, "" when its user name has not the form of one.
+func agentPolicy(name string, rules admissionv1.NamedRuleWithOperations, variables []admissionv1.Variable, validations ...admissionv1.Validation) []component.Object {
 	prefix := constants.NodeAgentUserNamePrefix
-	fail := admissionv1.Fail
 	node := fmt.Sprintf(`request.userInfo.username.startsWith(%q) ? request.userInfo.username.substring(%d) : ""`, prefix, len(prefix))
+	variables = append([]admissionv1.Variable{{Name: "node", Expression: node}}, variables...)
+	return policy(name, constants.NodeAgentsGroup, rules, variables, validations...)
+}
+
+// policy applies to users of the group alone: whatever becomes of it, nobody else's request fails.
+func policy(name, group string, rules admissionv1.NamedRuleWithOperations, variables []admissionv1.Variable, validations ...admissionv1.Validation) []component.Object {
+	fail := admissionv1.Fail
 	return []component.Object{
 		&admissionv1.ValidatingAdmissionPolicy{
 			TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
@@ -103,8 +130,8 @@ func policy(name string, rules admissionv1.NamedRuleWithOperations, variables []
 			Spec: admissionv1.ValidatingAdmissionPolicySpec{
 				FailurePolicy:    &fail,
 				MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{rules}},
-				MatchConditions:  []admissionv1.MatchCondition{{Name: "node-agents", Expression: fmt.Sprintf("%q in request.userInfo.groups", constants.NodeAgentsGroup)}},
-				Variables:        append([]admissionv1.Variable{{Name: "node", Expression: node}}, variables...),
+				MatchConditions:  []admissionv1.MatchCondition{{Name: "group", Expression: fmt.Sprintf("%q in request.userInfo.groups", group)}},
+				Variables:        variables,
 				Validations:      validations,
 			},
 		},

@@ -1,6 +1,9 @@
 package nodeaccess
 
 import (
+	"slices"
+
+	nodeagentv1alpha1 "github.com/gardener/gardener/pkg/apis/config/nodeagent/v1alpha1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -11,18 +14,31 @@ import (
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
-// poolAgents lets the node agents of a pool read the pool's OperatingSystemConfig and no other Secret, and returns the Secret's name.
-// That of the control plane holds the cluster's authorities.
+// poolAgents lets the node agents of a pool read the Secrets that their configuration names and no other, and returns the name of that with
+// the pool's OperatingSystemConfig. That of the control plane holds the cluster's authorities.
 func poolAgents(c *cluster.Cluster, pool cluster.Pool) (objects []component.Object, key string, err error) {
-	key, err = osc.Key(c, pool)
+	config, err := osc.NodeAgentConfiguration(c, pool)
 	if err != nil {
 		return nil, "", err
 	}
 	group := secret.NodeAgentPoolGroup(pool.Name)
 	return []component.Object{
-		role(group, named(rule("", "secrets", "get", "list", "watch"), key)),
+		role(group, readable(config.Controllers)...),
 		bind(group, addon.Group(group)),
-	}, key, nil
+	}, config.Controllers.OperatingSystemConfig.SecretName, nil
+}
+
+// readable are the Secrets that node agents read: they watch their configuration, and get tokens.
+func readable(of nodeagentv1alpha1.ControllerConfiguration) []rbacv1.PolicyRule {
+	out := []rbacv1.PolicyRule{named(rule("", "secrets", "get", "list", "watch"), of.OperatingSystemConfig.SecretName)}
+	var tokens []string
+	for _, one := range of.Token.SyncConfigs {
+		tokens = append(tokens, one.SecretName)
+	}
+	if slices.Sort(tokens); len(tokens) > 0 {
+		out = append(out, named(rule("", "secrets", "get"), slices.Compact(tokens)...))
+	}
+	return out
 }
 
 // within puts what role or bind made into another namespace.

@@ -22,6 +22,8 @@ const usage = `usage:
   machine up      --prefix P --name N               start the machine, creating it if there is none; prints its address
   machine copy    --prefix P --name N FROM TO       copy a file or a directory's contents to the machine
   machine exec    --prefix P --name N COMMAND...    run a command on the machine
+  machine list    --prefix P                        print the names of all machines of the prefix
+  machine remove  --prefix P --name N               remove the machine
   machine logs    --prefix P DIR                    save the logs of all machines
   machine down    --prefix P                        remove all machines and networks of the prefix
 `
@@ -91,6 +93,18 @@ func verb(ctx context.Context, args []string) error {
 			return one.Copy(ctx, rest[0], rest[1])
 		}
 		return one.Stream(ctx, machine.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, rest...)
+	case args[0] == "list" && len(rest) == 0:
+		machines, err := engine.Machines(ctx, run)
+		for _, one := range machines {
+			fmt.Println(one.Name())
+		}
+		return err
+	case args[0] == "remove" && len(rest) == 0:
+		one, err := engine.Machine(ctx, run, *name)
+		if err != nil {
+			return err
+		}
+		return one.Remove(ctx)
 	case args[0] == "logs" && len(rest) == 1:
 		return logs(ctx, engine, run, rest[0])
 	case args[0] == "down" && len(rest) == 0 && *prefix != "":

@@ -7,18 +7,6 @@ import (
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
 )
 
-// ForGarden returns what a garden must have before the cluster can be connected to it: the CloudProfile and what installs extensions,
-// for a garden itself (ControllerRegistration, ControllerDeployment) or for its operator (Extension).
-func ForGarden(set Set) Set {
-	return Set{
-		CloudProfile:            set.CloudProfile,
-		ControllerRegistrations: set.ControllerRegistrations,
-		ControllerDeployments:   set.ControllerDeployments,
-		Extensions:              set.Extensions,
-		Origins:                 set.Origins,
-	}
-}
-
 // Redacted stands in the place of every secret value.
 const Redacted = "<redacted>"
 
