@@ -95,6 +95,7 @@ func TestNodeAgentsWriteOnlyWhatIsTheirs(t *testing.T) {
 		"kubelet: its node":            {kubelet, nil, create(node("w1"))},
 		"kubelet: a label":             {kubelet, pooled("workers"), label("example.com/x", "y")},
 		"kubelet: an annotation":       {kubelet, pooled("workers"), annotate("example.com/x", "y")},
+		"kubelet: that it leaves":      {kubelet, pooled("workers"), annotate("node.gardenadm.dev/leaving", "true")},
 		"kubelet: its state":           {kubelet, pooled("workers"), condition("Ready")},
 		"that it leaves":               {worker, node("w1"), annotate("node.gardenadm.dev/leaving", "true")},
 		"where API servers are":        {worker, configMap("gardenadm-endpoints"), read},

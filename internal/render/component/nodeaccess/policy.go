@@ -71,9 +71,9 @@ func kubeletPolicy() []component.Object {
 		},
 		validation(fmt.Sprintf("oldObject == null || object.metadata.?labels[?%[1]q] == oldObject.metadata.?labels[?%[1]q]", constants.LabelWorkerPool),
 			"a kubelet does not change the pool of its Node"),
-		validation(fmt.Sprintf("variables.annotations.all(k, !k.startsWith(%[1]q) || (k in variables.oldAnnotations && variables.oldAnnotations[k] == variables.annotations[k])) && "+
-			"variables.oldAnnotations.all(k, !k.startsWith(%[1]q) || k in variables.annotations)", ours),
-			"a kubelet does not write the annotations "+ours+"…"),
+		validation(fmt.Sprintf("variables.annotations.all(k, !k.startsWith(%[1]q) || k == %[2]q || (k in variables.oldAnnotations && variables.oldAnnotations[k] == variables.annotations[k])) && "+
+			"variables.oldAnnotations.all(k, !k.startsWith(%[1]q) || k in variables.annotations)", ours, ours+"leaving"),
+			"of the annotations "+ours+"… a kubelet writes only that its Node is leaving"),
 	)
 }
 
