@@ -168,6 +168,9 @@ func (o joinOptions) readToken() (token.Token, error) {
 func parseServers(args []string) ([]netip.AddrPort, error) {
 	var out []netip.AddrPort
 	for _, text := range strings.Split(strings.Join(args, ","), ",") {
+		if _, err := token.Parse(text); err == nil { // it is never told
+			return nil, usageError{fmt.Errorf("an argument is a token, not the address of a control plane node: give it with --token or --token-file")}
+		}
 		server, err := netip.ParseAddrPort(text)
 		if err != nil {
 			var address netip.Addr

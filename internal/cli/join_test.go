@@ -23,11 +23,15 @@ func TestParseServers(t *testing.T) {
 		"a name":               {[]string{"cp-1"}, nil},
 		"nothing behind comma": {[]string{"192.0.2.1,"}, nil},
 		"no port":              {[]string{"192.0.2.1:0"}, nil},
+		"a token":              {[]string{"192.0.2.1", "abcdef.0123456789abcdef"}, nil},
 		"nowhere":              {[]string{"0.0.0.0"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := parseServers(test.args)
 			if test.want == nil {
+				if err != nil && strings.Contains(err.Error(), "0123456789abcdef") {
+					t.Errorf("the token is in %v", err)
+				}
 				if ExitCode(err) != exitUsage {
 					t.Errorf("got %v, %v, want a usage error", got, err)
 				}

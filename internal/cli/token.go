@@ -6,10 +6,11 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
+	polling "k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
@@ -78,13 +79,16 @@ func tokenCreateCommand(streams Streams) *cobra.Command {
 	flags.StringVarP(&options.binding.Pool, "worker-pool-name", "w", "", "the only worker pool that may be joined with it")
 	flags.BoolVar(&options.binding.SingleUse, "single-use", false, "the first node that joins with it is the only one")
 	flags.StringVar(&options.file, "token-file", "", "file with the token, - for standard input")
-	flags.BoolVar(&options.printJoin, "print-join-command", false, "print the whole line that is to be run on the machine")
+	flags.BoolVarP(&options.printJoin, "print-join-command", "j", false, "print the whole line that is to be run on the machine")
 	return command
 }
 
 func createToken(ctx context.Context, options tokenOptions, args []string, streams Streams) error {
 	announce(streams.Err, "text")
 	if err := token.CheckValidity(options.validity); err != nil {
+		return err
+	}
+	if err := options.checkNode(); err != nil {
 		return err
 	}
 	one, err := options.token(args)
@@ -97,8 +101,19 @@ func createToken(ctx context.Context, options tokenOptions, args []string, strea
 	if err != nil {
 		return err
 	}
+	return options.create(ctx, store, one, streams)
+}
+
+// signatureWait is for kube-controller-manager, which may just be electing another leader.
+const signatureWait = 20 * time.Second
+
+func (o tokenOptions) create(ctx context.Context, store token.Store, one token.Token, streams Streams) error {
+	if err := checkPool(ctx, store.API, one.Binding.Pool); err != nil {
+		return err
+	}
 	var command func(token.Token) string
-	if options.printJoin { // first: a token that nobody sees is of no use
+	var err error
+	if o.printJoin { // first: a token that nobody sees is of no use
 		if command, err = joinLine(ctx, store.API); err != nil {
 			return err
 		}
@@ -106,12 +121,61 @@ func createToken(ctx context.Context, options tokenOptions, args []string, strea
 	if err := store.Create(ctx, one); err != nil {
 		return err
 	}
+	// From here on the token lives, and is printed.
+	if err := store.Remember(ctx, one); err != nil {
+		fmt.Fprintf(streams.Err, "Warning: when %s has expired, a machine is told that it is unknown: %s\n", one, err)
+	}
+	if err := awaitSignature(ctx, store, one); err != nil {
+		fmt.Fprintf(streams.Err, "Warning: machines cannot join with %s yet: %s\n", one, err)
+	}
 	out := one.Text()
 	if command != nil {
 		out = command(one)
 	}
 	_, err = fmt.Fprintln(streams.Out, out)
 	return err
+}
+
+// checkNode refuses what no node is called: names of nodes are lower-cased host names.
+func (o tokenOptions) checkNode() error {
+	name := o.binding.Node
+	if name == "" || len(validation.IsDNS1123Subdomain(name)) == 0 {
+		return nil
+	}
+	if lower := strings.ToLower(name); len(validation.IsDNS1123Subdomain(lower)) == 0 {
+		return fault.New(fault.BadFlag, "--node: %q is not the name of a node, which has no capitals: use %s", name, lower)
+	}
+	return fault.New(fault.BadFlag, "--node: %q is not the name of a node: %s", name, validation.IsDNS1123Subdomain(name)[0])
+}
+
+// checkPool refuses a pool that cannot be joined. Where that is not published nobody can say, and join tells.
+func checkPool(ctx context.Context, api client.Client, pool string) error {
+	if pool == "" {
+		return nil
+	}
+	offer, err := apistep.ReadOffer(ctx, api)
+	if err != nil {
+		return nil
+	}
+	_, err = offer.Pool(pool)
+	return err
+}
+
+// awaitSignature waits until a machine can join with the token.
+func awaitSignature(ctx context.Context, store token.Store, one token.Token) error {
+	var why error
+	err := polling.PollUntilContextTimeout(ctx, time.Second/4, signatureWait, true, func(ctx context.Context) (bool, error) {
+		signed, err := store.Signed(ctx, one)
+		why = err
+		return signed, nil
+	})
+	switch {
+	case err == nil:
+		return nil
+	case why != nil && ctx.Err() == nil:
+		return why
+	}
+	return fmt.Errorf("kube-controller-manager has not signed cluster-info with it; gardenadm status tells whether it works")
 }
 
 // joinLine asks the cluster where it is and whom machines are to trust.
@@ -156,83 +220,6 @@ func readTokenFile(path string) (token.Token, error) {
 		return token.Token{}, usageError{fmt.Errorf("--token-file: %w", err)}
 	}
 	return token.Parse(string(raw))
-}
-
-// tokenData is what `token list -o json` prints; the secret part is never among it.
-type tokenData struct {
-	ID          string    `json:"id"`
-	Expires     time.Time `json:"expires"`
-	Description string    `json:"description,omitempty"`
-	Node        string    `json:"node,omitempty"`
-	Pool        string    `json:"pool,omitempty"`
-	SingleUse   bool      `json:"singleUse"`
-	UsedBy      []string  `json:"usedBy"`
-}
-
-func tokenListCommand(streams Streams) *cobra.Command {
-	var output string
-	command := &cobra.Command{
-		Use: "list", Short: "List the tokens of the cluster, without their secret parts", Args: noArguments,
-		RunE: func(command *cobra.Command, _ []string) error {
-			store, err := tokenStore()
-			if err != nil {
-				return err
-			}
-			tokens, err := store.List(command.Context())
-			if err != nil {
-				return err
-			}
-			all := []tokenData{}
-			for _, one := range tokens {
-				all = append(all, tokenData{
-					one.ID, one.Expires, one.Description, one.Binding.Node, one.Binding.Pool, one.Binding.SingleUse, append([]string{}, one.UsedBy...),
-				})
-			}
-			return printAs(streams.Out, output, all, func() { printTokens(streams.Out, all, time.Now()) })
-		},
-	}
-	outputFlag(command, &output)
-	return command
-}
-
-func printTokens(out io.Writer, all []tokenData, now time.Time) {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tENDS IN\tFOR\tUSED BY\tDESCRIPTION")
-	for _, one := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.ID, ends(one.Expires, now), one.whom(), dash(strings.Join(one.UsedBy, ",")), dash(one.Description))
-	}
-	table.Flush() //nolint:errcheck // as all printing of tables
-}
-
-func (t tokenData) whom() string {
-	var out []string
-	if t.Node != "" {
-		out = append(out, "node "+t.Node)
-	}
-	if t.Pool != "" {
-		out = append(out, "pool "+t.Pool)
-	}
-	if t.SingleUse {
-		out = append(out, "one node")
-	}
-	if len(out) == 0 {
-		return "everybody"
-	}
-	return strings.Join(out, ", ")
-}
-
-func ends(at, now time.Time) string {
-	if at.IsZero() {
-		return "never"
-	}
-	return days(at.Sub(now))
-}
-
-func dash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
 }
 
 func tokenDeleteCommand(streams Streams) *cobra.Command {

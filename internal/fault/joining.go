@@ -9,6 +9,8 @@ const (
 	ControlPlanePool  Code = "GA-2405"
 	TokenRefused      Code = "GA-2406"
 	NotPublished      Code = "GA-2407"
+	TokenUsedUp       Code = "GA-2408"
+	TokenOfAnother    Code = "GA-2409"
 )
 
 func joinings() []Entry {
@@ -17,7 +19,7 @@ func joinings() []Entry {
 			"A machine joins with certificates that it asks the cluster for with its token. The request was denied; the message gives the cluster's reason: a token for another node or pool, one that was used up, or a node of this name that is there already.",
 			"mend what the message names, or make another token: gardenadm token create --print-join-command"},
 		{NodeNameTaken, Precondition, "another machine is the node of this name",
-			"The lower-cased host name becomes the name of the Node. The cluster has a Node of this name that another machine keeps Ready.",
+			"The lower-cased host name becomes the name of the Node. The cluster has a Node of this name already: another machine's, or this one's from before it was made anew.",
 			"hostnamectl set-hostname NAME, or take the other one out first: gardenadm node remove NODE"},
 		{NodeOfAnother, Precondition, "this machine is a node already",
 			"The machine was made a node of another cluster, or of another pool of this one, and is not clean. Nothing was changed.",
@@ -34,5 +36,11 @@ func joinings() []Entry {
 		{NotPublished, Precondition, "the cluster does not say which worker pools it has",
 			"A joining machine finds the worker pools in the ConfigMap kube-system/gardenadm-pools, which a control plane node publishes when it is complete. It is missing or cannot be read. Nothing was changed.",
 			"on a control plane node: gardenadm status, and run gardenadm init again"},
+		{TokenUsedUp, Precondition, "the token was for one node, and is used up",
+			"The token was made with --single-use, and the node that the message names joined with it. Nothing was changed.",
+			"on a control plane node, for this machine: gardenadm token create --print-join-command"},
+		{TokenOfAnother, Precondition, "the token is for another node or pool",
+			"The token was made with --node or --worker-pool-name, and this machine has another name or asks for another pool. Nothing was changed.",
+			"join the pool that the message names, or on a control plane node: gardenadm token create --print-join-command"},
 	}
 }

@@ -9,12 +9,14 @@ const (
 	SkewedClock   Code = "GA-2205"
 	NoAPIServer   Code = "GA-2206"
 	NotForJoining Code = "GA-2207"
+	ExpiredServer Code = "GA-2208"
+	OtherServer   Code = "GA-2209"
 )
 
 func tokens() []Entry {
 	return []Entry{
 		{UnknownToken, Precondition, "the cluster does not know the token",
-			"The API server answers, but it has no token with this ID: it was never created there, or was deleted. Nothing was changed.",
+			"The API server answers, but it has no token with this ID: it was never created there, or was deleted. A token that was made in the last seconds may not be published yet. Nothing was changed.",
 			"on a control plane node: gardenadm token create --print-join-command"},
 		{ExpiredToken, Precondition, "the token has expired",
 			"Tokens live between ten minutes and a day. This one's time is over by the clock of the API server. Nothing was changed.",
@@ -34,5 +36,11 @@ func tokens() []Entry {
 		{NotForJoining, Precondition, "the cluster does not say whom to trust",
 			"An API server answers, but it publishes no cluster-info that could be checked. It may be another kind of cluster, or one that is not finished yet. Nothing was changed.",
 			"on a control plane node: gardenadm init, and gardenadm status"},
+		{ExpiredServer, Precondition, "the API server's certificate is not valid now",
+			"The clocks agree, and the certificate that the API server shows, or its authority, has expired or is not valid yet. Nobody can be sure that it is the API server. Nothing was sent to it and nothing was changed.",
+			"on the control plane node: gardenadm certs check, and gardenadm certs renew"},
+		{OtherServer, Precondition, "what answers is not the API server",
+			"The certificate was issued by the cluster's authority, but not for an API server: another server of the cluster answers at the address. Nothing was sent to it and nothing was changed.",
+			"check the addresses; on a control plane node: gardenadm token create --print-join-command"},
 	}
 }

@@ -4,8 +4,8 @@ import "github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
 
 // Groups of those who join, and of those who have joined.
 
-// GroupOpenTokens is the group of bootstrap tokens that are bound to nothing: only for it is a kubelet's client certificate
-// approved by Kubernetes itself. Bound tokens have the group system:bootstrappers alone, and the gardenlet decides on their requests.
+// GroupOpenTokens is the group of bootstrap tokens of this tool that are bound to nothing; bound ones have the group
+// system:bootstrappers alone. The gardenlet decides on the requests of both.
 const GroupOpenTokens = "system:bootstrappers:gardenadm:open"
 
 // NodeAgentPoolGroup is the group of the node agents of a pool. It is an organization in their client certificates beside

@@ -253,7 +253,8 @@ func (i *Init) installProgram(ctx context.Context) error {
 
 // seedEndpoints comes before the endpoint proxy starts, which everything on this machine reaches the API server by.
 func (i *Init) seedEndpoints(ctx context.Context) error {
-	return hoststep.SeedEndpoints(ctx, i.Host, hoststep.APIServer(i.Node))
+	_, err := hoststep.SeedEndpoints(ctx, i.Host, hoststep.APIServer(i.Node))
+	return err
 }
 
 func (i *Init) startRuntime(ctx context.Context) error {

@@ -54,6 +54,7 @@ type Join struct {
 	Node    cluster.Node
 
 	past      hoststep.Past
+	found     token.Cluster
 	authority []byte // of the cluster, PEM
 	server    string // URL of the API server that is asked
 	offer     offer.Offer
@@ -72,9 +73,11 @@ type Join struct {
 // Remote is how join reaches others. A field that is nil stands for the network.
 type Remote struct {
 	Establish func(ctx context.Context, trust token.Trust, addresses []string) (token.Cluster, error)
-	Connect   func(kubeconfig []byte) (*kube.Client, error)
-	Supply    func(known endpoint.Known, authority []byte) (Supply, error)
-	Reach     preflight.Reach
+	// Refused words why the cluster does not take the token.
+	Refused func(ctx context.Context, trust token.Trust, in token.Cluster, cause error) error
+	Connect func(kubeconfig []byte) (*kube.Client, error)
+	Supply  func(known endpoint.Known, authority []byte) (Supply, error)
+	Reach   preflight.Reach
 }
 
 // Supply gives the node its programs and images.
@@ -110,7 +113,8 @@ func (j *Join) Join() *flow.Graph {
 	}
 
 	agent := g.Add("ask for the node agent's certificate", asked(j.askAgent, j.hasAgent))
-	kubelet := g.Add("ask for the kubelet's certificate", asked(j.askKubelet, j.hasKubelet))
+	// After the agent's, whose request names the pool: the kubelet's would use up a token that the agent is then refused with.
+	kubelet := g.Add("ask for the kubelet's certificate", asked(j.askKubelet, j.hasKubelet), agent)
 	config := g.Add("read the pool's configuration", do(j.readConfiguration).Retry(requestWait, tryAgain), agent)
 	record := g.Add("record this machine", do(j.record), config, kubelet)
 	program := g.Add("install gardenadm", do(j.installProgram), record)

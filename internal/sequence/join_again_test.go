@@ -24,6 +24,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/host/hosttest"
+	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
 	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
@@ -111,6 +112,35 @@ func TestJoinDeletedNode(t *testing.T) {
 					if asked := file != before[user]; asked != slices.Contains(test.asked, user) || file == "" {
 						t.Errorf("%s: has a new certificate: %v, a valid one: %v", user, asked, file != "")
 					}
+				}
+			})
+		})
+	}
+}
+
+// A worker whose list of API servers was lost finds the cluster again.
+func TestJoinAgainWithoutEndpoints(t *testing.T) {
+	all := publish(t)
+	for name, spoil := range map[string]func(*testing.T, host.Files){
+		"deleted": func(t *testing.T, f host.Files) { must(t, f.Remove(t.Context(), layout.FileEndpoints)) },
+		"damaged": func(t *testing.T, f host.Files) {
+			must(t, f.Write(t.Context(), layout.FileEndpoints, strings.NewReader("{"), 0o644))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, machine := all.readySite(t), newMachine(t)
+				must(t, s.join(machine).Run(t.Context(), nil))
+				files := machine.Host().Files
+				spoil(t, files)
+				again := s.join(machine)
+				must(t, again.Run(t.Context(), nil))
+				raw, err := files.Read(t.Context(), layout.FileEndpoints)
+				must(t, err)
+				known, err := endpoint.DecodeKnown(raw)
+				must(t, err)
+				if got := known.List.Servers[0].Addresses; !slices.Equal(got, again.Addresses[:1]) || again.Unchanged() {
+					t.Errorf("the list names %v; nothing was changed: %v", got, again.Unchanged())
 				}
 			})
 		})

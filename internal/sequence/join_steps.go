@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/kube/certificate"
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
 	"github.com/gardenadm/gardenadm/internal/kube/token"
@@ -53,7 +54,7 @@ func (j *Join) trust(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	j.authority, j.server = found.CA, "https://"+found.Address
+	j.found, j.authority, j.server = found, found.CA, "https://"+found.Address
 	return j.past.Of(j.authority)
 }
 
@@ -76,13 +77,25 @@ func (j *Join) readOffer(ctx context.Context) (err error) {
 		}
 	}
 	if j.offer, err = apistep.ReadOffer(ctx, api); err != nil {
-		return err
+		return j.told(ctx, api, err)
 	}
 	if err := j.choosePool(); err != nil {
 		return err
 	}
 	_, err = j.pool.CheckZone(j.Zone)
 	return err
+}
+
+// told is err, or why the cluster does not take the token: with an authority that was given nobody has looked at it before.
+func (j *Join) told(ctx context.Context, api *kube.Client, err error) error {
+	refused := slices.ContainsFunc(fault.Of(err), func(f *fault.Error) bool { return f.Code == fault.TokenRefused })
+	if !refused || api != j.byToken {
+		return err
+	}
+	if word := j.Remote.Refused; word != nil {
+		return word(ctx, j.Trust, j.found, err)
+	}
+	return j.Trust.Refused(ctx, cluster.TLSServerName, j.found, err)
 }
 
 // choosePool takes those that the machine has already where none are given.
@@ -187,7 +200,7 @@ func (j *Join) hasKubelet(ctx context.Context) (string, error) {
 func (j *Join) askAgent(ctx context.Context) error {
 	got, err := j.agentKey.certify(ctx, j.byToken, certificate.NodeAgentOrder(j.Node.Name, j.Node.Pool))
 	if err != nil {
-		return err
+		return j.told(ctx, j.byToken, err)
 	}
 	j.agent = &got
 	j.byAgent, err = j.connect(kubeconfig.Config{Cert: got.Cert, Key: got.Key})
@@ -196,10 +209,11 @@ func (j *Join) askAgent(ctx context.Context) error {
 
 func (j *Join) askKubelet(ctx context.Context) error {
 	got, err := j.kubeletKey.certify(ctx, j.byToken, certificate.KubeletOrder(j.Node.Name))
-	if err == nil {
-		j.kubelet = &got
+	if err != nil {
+		return j.told(ctx, j.byToken, err)
 	}
-	return err
+	j.kubelet = &got
+	return nil
 }
 
 // request is what the tries to get a certificate have in common.
@@ -276,7 +290,7 @@ func (j *Join) identify(ctx context.Context) error {
 	if err := hoststep.IdentifyNode(ctx, j.Host, j.Node, j.authority); err != nil {
 		return err
 	}
-	if err := hoststep.SeedEndpoints(ctx, j.Host, j.known.List.Servers...); err != nil {
+	if _, err := hoststep.SeedEndpoints(ctx, j.Host, j.known.List.Servers...); err != nil {
 		return err
 	}
 	if err := j.writeCertificates(ctx); err != nil {
@@ -330,16 +344,18 @@ func (j *Join) startNode(ctx context.Context) error { return j.settings().StartN
 // revive ends what keeps the agent's node from the cluster: a kubelet that runs never registers again when its Node was deleted, and
 // nobody renews certificates of a Node that is gone.
 func (j *Join) revive(ctx context.Context) error {
-	// Without a list the endpoint proxy waits for one: nobody else writes it on a node that its agent keeps.
-	if err := hoststep.SeedEndpoints(ctx, j.Host, given(j.Addresses).Servers...); err != nil {
+	// An endpoint proxy that found no list does not run, so it cannot be told one; systemd tries it again each second.
+	seeded, err := hoststep.SeedEndpoints(ctx, j.Host, given(j.Addresses).Servers...)
+	if err != nil {
 		return err
 	}
-	err := j.byAgent.Get(ctx, client.ObjectKey{Name: j.Node.Name}, &corev1.Node{})
+	j.revived = j.revived || seeded
+	err = j.byAgent.Get(ctx, client.ObjectKey{Name: j.Node.Name}, &corev1.Node{})
 	gone := apierrors.IsNotFound(err)
 	if err != nil && !gone {
 		return fmt.Errorf("look for Node %s: %w", j.Node.Name, err)
 	}
-	j.revived = gone || j.agent != nil
+	j.revived = j.revived || gone || j.agent != nil
 	if j.agent != nil {
 		if err := j.writeCertificates(ctx); err != nil {
 			return err

@@ -247,6 +247,9 @@ func (s *site) join(machine *hosttest.Fake) *Join {
 			Establish: func(_ context.Context, _ token.Trust, addresses []string) (token.Cluster, error) {
 				return token.Cluster{CA: s.authority, Address: addresses[0]}, nil
 			},
+			Refused: func(_ context.Context, _ token.Trust, in token.Cluster, cause error) error {
+				return fault.New(fault.ExpiredToken, "at %s it expired: %w", in.Address, cause)
+			},
 			Supply: func(known endpoint.Known, _ []byte) (Supply, error) { return supply{s.source, s.foreign}, nil },
 		},
 	}
@@ -424,8 +427,9 @@ func TestJoinRefused(t *testing.T) {
 			m.SetNetwork([]host.Address{{Link: "eth0", Prefix: netip.PrefixFrom(away, 24), Physical: true, Up: true}}, away)
 		}, fault.NodeAddress, "198.51.100.7"},
 		"address that is not there":      {func(_ *testing.T, _ *site, _ *hosttest.Fake, j *Join) { j.NodeIP = netip.MustParseAddr("192.0.2.77") }, fault.NodeAddress, "192.0.2.77"},
-		"token that is not accepted":     {func(_ *testing.T, s *site, _ *hosttest.Fake, _ *Join) { s.unauthorized = true }, fault.TokenRefused, "Unauthorized"},
+		"token that is not accepted":     {func(_ *testing.T, s *site, _ *hosttest.Fake, _ *Join) { s.unauthorized = true }, fault.ExpiredToken, "at 192.0.2.1:6443 it expired"},
 		"token for another node":         {func(_ *testing.T, s *site, _ *hosttest.Fake, _ *Join) { s.denial = "token abcdef is for node a" }, fault.CertificateDenied, "is for node a"},
+		"token that was used up":         {func(_ *testing.T, s *site, _ *hosttest.Fake, _ *Join) { s.denial = "used by a (GA-2408)" }, fault.TokenUsedUp, "used by a"},
 		"images of another architecture": {func(_ *testing.T, s *site, _ *hosttest.Fake, _ *Join) { s.foreign = true }, fault.OtherArchitecture, "linux/arm64"},
 		"architecture of another pool": {func(t *testing.T, s *site, _ *hosttest.Fake, _ *Join) {
 			configMap := &corev1.ConfigMap{}
@@ -459,6 +463,7 @@ func TestJoinRefused(t *testing.T) {
 				test.spoil(t, s, machine, join)
 				machine.ClearLog()
 				err := join.Run(t.Context(), nil)
+				time.Sleep(2 * time.Second) // for the decision that nobody waits for any more
 				found := fault.Of(err)
 				if len(found) == 0 || found[0].Code != test.want || !strings.Contains(err.Error(), test.words) {
 					t.Errorf("got %v, want %s with %q", err, test.want, test.words)

@@ -32,9 +32,9 @@ var refusals = map[string]refusal{
 	"wrong secret part":       {wrongSecret, "GA-2203", "token"},
 	"deleted token":           {deletedToken, "GA-2201", "token create --print-join-command"},
 	"expired token":           {expiredToken, "GA-2202", "token create --print-join-command"},
-	"used token":              {usedToken, "GA-2401", "worker-9"},
-	"token for another node":  {printed("--node", "worker-9"), "GA-2401", "worker-9"},
-	"token for another pool":  {printed("--worker-pool-name", "another"), "GA-2404", "another"},
+	"used token":              {usedToken, "GA-2408", "worker-9"},
+	"token for another node":  {printed("--node", "worker-9"), "GA-2409", "worker-9"},
+	"token for another pool":  {otherPoolToken, "GA-2409", "another"},
 	"address of nobody":       {wrong("join", "10.219.255.254"), "GA-2206", "10.219.255.254"},
 	"address of a worker":     {func(c *cluster, line string) string { return wrong("join", c.workers[0].Addr().String())(c, line) }, "GA-2206", "6443"},
 	"address of the host":     {func(c *cluster, line string) string { return wrong("join", c.network.Gateway().String())(c, line) }, "GA-2206", "6443"},
@@ -55,6 +55,13 @@ func more(args string) func(*cluster, string) string {
 func usedToken(c *cluster, _ string) string {
 	line := c.joinLine("--single-use")
 	c.cp.mustKubectl("annotate", "secret", "-n", "kube-system", "bootstrap-token-"+tokenID(line), "token.gardenadm.dev/used-by=worker-9")
+	return line
+}
+
+// otherPoolToken is bound to a pool that was taken out of the Shoot since.
+func otherPoolToken(c *cluster, _ string) string {
+	line := c.joinLine("--single-use")
+	c.cp.mustKubectl("annotate", "secret", "-n", "kube-system", "bootstrap-token-"+tokenID(line), "token.gardenadm.dev/pool=another")
 	return line
 }
 

@@ -54,6 +54,7 @@ func TestNodes(t *testing.T) {
 	c.part(t, "pods talk", (*cluster).podsTalk)
 	c.part(t, "services", (*cluster).servicesAnswer)
 	c.part(t, "the API reaches pods", (*cluster).apiReachesPods)
+	c.part(t, "nothing is cut", (*cluster).nothingIsCut)
 	c.part(t, "metrics", (*cluster).metricsOfAllNodes)
 	c.part(t, "image comes back", (*cluster).imageComesBack)
 	c.part(t, "drift is healed", (*cluster).driftIsHealed)

@@ -23,11 +23,14 @@ type gardenlets struct {
 }
 
 func newGardenlets(authorities *x509.CertPool, port uint16) gardenlets {
-	return gardenlets{port: port, client: &http.Client{Transport: &http.Transport{
+	return gardenlets{port: port, client: &http.Client{CheckRedirect: stay, Transport: &http.Transport{
 		TLSClientConfig:   &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
 		DisableKeepAlives: true,
 	}}}
 }
+
+// stay follows nobody elsewhere: the certificate is for this node.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Fetch asks a node's gardenlet for the list that it knows.
 func (g gardenlets) Fetch(ctx context.Context, node netip.Addr) (endpoint.List, error) {

@@ -22,12 +22,16 @@ func TestFetch(t *testing.T) {
 		"no list":    {http.StatusOK, "hello", false, "read list of API servers"},
 		"too long":   {http.StatusOK, known + strings.Repeat(" ", 1<<20), false, "at most"},
 		"no answer":  {http.StatusServiceUnavailable, known, false, "503 Service Unavailable"},
+		"elsewhere":  {http.StatusFound, known, false, "302 Found"},
 		"a stranger": {http.StatusOK, known, true, "certificate signed by unknown authority"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Method != http.MethodGet || r.URL.Path != "/endpoints" {
 					t.Errorf("asked for %s %s", r.Method, r.URL)
+				}
+				if c.status == http.StatusFound {
+					w.Header().Set("Location", "/elsewhere")
 				}
 				w.WriteHeader(c.status)
 				_, _ = w.Write([]byte(c.body))

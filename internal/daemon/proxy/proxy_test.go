@@ -193,7 +193,7 @@ func seed(address netip.AddrPort) endpoint.Server {
 
 func TestServersAreReadFromDisk(t *testing.T) {
 	fake, systemd := node(t), newUnit(t)
-	if err := hoststep.SeedEndpoints(t.Context(), fake.Host(), seed(echoing(t))); err != nil {
+	if _, err := hoststep.SeedEndpoints(t.Context(), fake.Host(), seed(echoing(t))); err != nil {
 		t.Fatal(err)
 	}
 	defer systemd.start(t, fake, netip.AddrPort{})()

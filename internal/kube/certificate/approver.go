@@ -16,6 +16,7 @@ import (
 	bootstrapapi "k8s.io/cluster-bootstrap/token/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/kube/token"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/secret"
@@ -233,7 +234,7 @@ func mayBe(t token.Token, name string, node *corev1.Node) error {
 	case t.Binding.Node == name && !ready(node):
 		return nil
 	}
-	return fmt.Errorf("there is a Node %s already: remove it first (gardenadm node remove %s)", name, name)
+	return fault.New(fault.NodeNameTaken, "there is a Node %s already", name)
 }
 
 func ready(node *corev1.Node) bool {

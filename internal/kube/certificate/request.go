@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gardener/gardener/pkg/apis/core/v1beta1/constants"
@@ -139,14 +140,31 @@ func (o Order) request(key crypto.Signer) (*certificatesv1.CertificateSigningReq
 	}, nil
 }
 
-// refused is a fault when somebody decided against the request, or it could not be signed.
+// refused is a fault when somebody decided against the request, or it could not be signed. An approver of this cluster ends its words with
+// the code of the fault, which has a fix of its own.
 func refused(request *certificatesv1.CertificateSigningRequest) error {
 	for _, condition := range request.Status.Conditions {
 		if condition.Type == certificatesv1.CertificateDenied || condition.Type == certificatesv1.CertificateFailed {
-			return fault.New(fault.CertificateDenied, "%w", undone(request))
+			return told(request, condition.Message)
 		}
 	}
 	return nil
+}
+
+func told(request *certificatesv1.CertificateSigningRequest, message string) error {
+	words := undone(request).Error()
+	for _, code := range []fault.Code{fault.ExpiredToken, fault.TokenOfAnother, fault.TokenUsedUp, fault.NodeNameTaken} {
+		suffix := " (" + string(code) + ")"
+		if !strings.HasSuffix(message, suffix) {
+			continue
+		}
+		out := fault.New(code, "%s", strings.TrimSuffix(words, suffix))
+		if node, ok := For(request); ok && code == fault.NodeNameTaken {
+			out = out.Mend("hostnamectl set-hostname NAME on this machine, or on a control plane node: gardenadm node remove %s", node)
+		}
+		return out
+	}
+	return fault.New(fault.CertificateDenied, "%s", words)
 }
 
 // pending says what a request without a certificate waits for.

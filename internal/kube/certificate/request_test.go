@@ -23,6 +23,7 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/kube/certificate"
+	"github.com/gardenadm/gardenadm/internal/kube/token"
 )
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {
@@ -136,6 +137,40 @@ func TestIssue(t *testing.T) {
 				}
 				if names := api.names(); len(names) != 2 {
 					t.Errorf("with another key, requests %q", names)
+				}
+			})
+		})
+	}
+}
+
+// TestIssueDeniedByReason: what the approver says decides what is to be done.
+func TestIssueDeniedByReason(t *testing.T) {
+	now := time.Now()
+	used := token.Token{ID: "abcdef", Binding: token.Binding{SingleUse: true}, UsedBy: []string{"a"}}
+	for name, test := range map[string]struct {
+		why  error
+		want fault.Code
+		fix  string
+	}{
+		"used up":      {used.Admits("machine-1", "b", now), fault.TokenUsedUp, ""},
+		"another pool": {token.Token{Binding: token.Binding{Pool: "a"}}.Admits("machine-1", "b", now), fault.TokenOfAnother, ""},
+		"another node": {token.Token{Binding: token.Binding{Node: "a"}}.Admits("machine-1", "b", now), fault.TokenOfAnother, ""},
+		"expired":      {token.Token{Expires: now}.Admits("machine-1", "b", now), fault.ExpiredToken, ""},
+		"name taken":   {fault.New(fault.NodeNameTaken, "there is a Node machine-1 already"), fault.NodeNameTaken, "node remove machine-1"},
+		"a newer one":  {fault.New("GA-2499", "x"), fault.CertificateDenied, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := newDecider(t, func(request *certificatesv1.CertificateSigningRequest) {
+					request.Status.Conditions = denial(test.why.Error())
+				})
+				_, err := certificate.Issue(t.Context(), api, certificate.KubeletOrder("machine-1"), newKey(t))
+				found := fault.Of(err)
+				if len(found) != 1 || found[0].Code != test.want || !strings.Contains(found[0].Fix, test.fix) {
+					t.Fatalf("got %v", err)
+				}
+				if strings.Count(err.Error(), string(test.want)) != 1 {
+					t.Errorf("the code is told twice: %v", err)
 				}
 			})
 		})

@@ -29,8 +29,9 @@ type past struct {
 	Expires time.Time `json:"expires"`
 }
 
-// remember adds the token to the history. Without cluster-info there is nothing to join yet, and that is told when joining.
-func (s Store) remember(ctx context.Context, t Token) error {
+// Remember adds the token to the history, from which a machine that comes too late is told so; it can join without.
+// Without cluster-info there is nothing to join yet, and that is told when joining.
+func (s Store) Remember(ctx context.Context, t Token) error {
 	info := &corev1.ConfigMap{}
 	at := client.ObjectKey{Namespace: metav1.NamespacePublic, Name: bootstrapapi.ConfigMapClusterInfo}
 	if err := s.API.Get(ctx, at, info); err != nil {

@@ -29,10 +29,16 @@ func (s Store) Create(ctx context.Context, t Token) error {
 	if err != nil {
 		return fmt.Errorf("create %s: %w", t, err)
 	}
-	if t.Binding.Renewal { // nobody joins with it
-		return nil
+	return nil
+}
+
+// Signed says that the API's controllers have signed cluster-info with the token: before that no machine can join with it.
+func (s Store) Signed(ctx context.Context, t Token) (bool, error) {
+	info := &corev1.ConfigMap{}
+	if err := s.API.Get(ctx, client.ObjectKey{Namespace: metav1.NamespacePublic, Name: bootstrapapi.ConfigMapClusterInfo}, info); err != nil {
+		return false, fmt.Errorf("read cluster-info: %w", err)
 	}
-	return s.remember(ctx, t)
+	return info.Data[bootstrapapi.JWSSignatureKeyPrefix+t.ID] != "", nil
 }
 
 // List returns all tokens of the cluster, those that expire first at the beginning.
@@ -99,17 +105,17 @@ func (s Store) Use(ctx context.Context, id, node, pool string, now time.Time) er
 	return nil
 }
 
-// Admits is nil when the node of the pool may join with the token now.
+// Admits is nil when the node of the pool may join with the token now; else it is a fault.
 func (t Token) Admits(node, pool string, now time.Time) error {
 	switch b := t.Binding; {
 	case !t.Expires.IsZero() && !now.Before(t.Expires):
-		return fmt.Errorf("%s expired at %s", t, t.Expires.UTC().Format(time.RFC3339))
+		return fault.New(fault.ExpiredToken, "%s expired at %s", t, t.Expires.UTC().Format(time.RFC3339))
 	case b.Node != "" && b.Node != node:
-		return fmt.Errorf("%s is for node %s, not for %s", t, b.Node, node)
+		return fault.New(fault.TokenOfAnother, "%s is for node %s, not for %s", t, b.Node, node)
 	case b.Pool != "" && b.Pool != pool:
-		return fmt.Errorf("%s is for pool %s, not for %s", t, b.Pool, pool)
+		return fault.New(fault.TokenOfAnother, "%s is for pool %s, not for %s", t, b.Pool, pool)
 	case b.SingleUse && len(t.UsedBy) > 0 && !slices.Contains(t.UsedBy, node):
-		return fmt.Errorf("%s can be used once, and %s did so", t, t.UsedBy[0])
+		return fault.New(fault.TokenUsedUp, "%s can be used once, and %s did so", t, t.UsedBy[0])
 	}
 	return nil
 }

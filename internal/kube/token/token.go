@@ -28,8 +28,8 @@ const (
 // DefaultDescription is Gardener's (contract control-plane §8).
 const DefaultDescription = "Used for joining nodes to a self-hosted shoot cluster via 'gardenadm join'"
 
-// GroupOpen is the group of tokens that are bound to nothing: only for it is a client certificate approved by itself.
-// Requests of bound tokens have the group system:bootstrappers alone, and the approver decides on them.
+// GroupOpen is the group of tokens that are bound to nothing. It tells ours from tokens that others made; on the requests of all of
+// ours, bound or not, the approver decides.
 const GroupOpen = secret.GroupOpenTokens
 
 // Annotations of a token's Secret.
@@ -66,7 +66,7 @@ type Binding struct {
 	Renewal bool
 }
 
-// Open says that a request with the token may be approved without a look at who makes it.
+// Open says that the token is bound to nothing.
 func (b Binding) Open() bool { return b == Binding{} }
 
 // Generate returns a new random token.

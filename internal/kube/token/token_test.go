@@ -55,6 +55,7 @@ func TestStore(t *testing.T) {
 	bound.Expires, bound.Binding = now.Add(time.Hour), token.Binding{Node: "machine-1", Pool: "worker", SingleUse: true}
 	must(t, store.Create(ctx, open))
 	must(t, store.Create(ctx, bound))
+	must(t, store.Remember(ctx, bound))
 	if err := store.Create(ctx, open); codeOf(err) != fault.BadFlag {
 		t.Errorf("created twice: %v", err)
 	}
@@ -82,6 +83,15 @@ func TestStore(t *testing.T) {
 	must(t, store.API.Get(ctx, client.ObjectKey{Namespace: "kube-public", Name: "cluster-info"}, info))
 	if history := info.Data["gardenadm-tokens"]; !strings.Contains(history, `"bbbbbb"`) || strings.Contains(history, bound.Secret) {
 		t.Errorf("history is %s", history)
+	}
+
+	if signed, err := store.Signed(ctx, bound); err != nil || signed {
+		t.Errorf("signed before it was: %v", err)
+	}
+	info.Data["jws-kubeconfig-bbbbbb"] = "x"
+	must(t, store.API.Update(ctx, info))
+	if signed, err := store.Signed(ctx, bound); err != nil || !signed {
+		t.Errorf("not signed: %v", err)
 	}
 
 	must(t, store.Delete(ctx, "aaaaaa"))

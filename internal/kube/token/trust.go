@@ -1,22 +1,17 @@
 package token
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	bootstrapapi "k8s.io/cluster-bootstrap/token/api"
 	"k8s.io/cluster-bootstrap/token/jws"
@@ -24,14 +19,8 @@ import (
 	"github.com/gardenadm/gardenadm/internal/fault"
 )
 
-const (
-	// maxInfo bounds what is read from somebody who is not trusted yet.
-	maxInfo = 1 << 20
-	// maxSkew is how far the clocks of a machine and of the API server may be apart.
-	maxSkew = 30 * time.Second
-	// askTimeout bounds the question to one address.
-	askTimeout = 5 * time.Second
-)
+// maxSkew is how far the clocks of a machine and of the API server may be apart.
+const maxSkew = 30 * time.Second
 
 // Trust is how a joining machine decides whom to believe: by a token that both know and by the pin of the authority, or by
 // the authority itself. The zero value of Now is the machine's clock.
@@ -71,59 +60,84 @@ func (t Trust) Establish(ctx context.Context, serverName string, addresses []str
 	return Cluster{}, fault.New(fault.NoAPIServer, "ask for the cluster's authority: %w", errors.Join(unreachable...))
 }
 
-// silence is an address that gave no answer at all.
-type silence struct {
-	address string
-	cause   error
-}
-
-func (s *silence) Error() string { return fmt.Sprintf("%s: %v", s.address, s.cause) }
-func (s *silence) Unwrap() error { return s.cause }
-
 func (t Trust) ask(ctx context.Context, serverName, address string) (Cluster, error) {
-	authority := t.CA
-	if authority == nil {
-		// What an unverified server says is believed only as far as token and pin vouch for it.
-		info, at, err := fetch(ctx, address, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // see above
+	roots := t.CA
+	if roots == nil {
+		// What an unverified server says is believed only as far as a pin vouches for it.
+		info, at, err := fetch(ctx, address, unverified())
 		if err != nil {
 			return Cluster{}, err
 		}
-		if authority, err = t.verify(info, at); err != nil {
+		if roots, err = t.pinnedIn(info, at); err != nil {
 			return Cluster{}, err
 		}
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(authority) {
-		return Cluster{}, fault.New(fault.BadFlag, "read the cluster's authority: no certificate in it")
-	}
-	// The clock is checked before the certificates are: a wrong one would be told as an expired certificate.
 	now := t.now()
-	_, at, err := fetch(ctx, address, &tls.Config{RootCAs: roots, ServerName: serverName, Time: t.now})
-	var invalid x509.CertificateInvalidError
-	var unknown x509.UnknownAuthorityError
-	switch {
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return Cluster{}, t.expired(ctx, address, err)
-	case errors.As(err, &unknown):
-		return Cluster{}, fault.New(fault.WrongPin, "verify the API server at %s: %w", address, err)
-	case err != nil:
+	info, at, err := t.verified(ctx, serverName, address, roots)
+	if err != nil {
 		return Cluster{}, err
 	}
 	if err := checkClock(now, at); err != nil {
 		return Cluster{}, err
 	}
+	authority := t.CA
+	if authority == nil {
+		if authority, err = t.signed(info, at); err != nil {
+			return Cluster{}, err
+		}
+	}
 	return Cluster{CA: authority, Address: address, Time: at}, nil
 }
 
-// expired finds out which of the two is wrong: this machine's clock or the API server's certificate.
-func (t Trust) expired(ctx context.Context, address string, cause error) error {
-	_, at, err := fetch(ctx, address, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // only for the words of the refusal
-	if err == nil {
-		if err := checkClock(t.now(), at); err != nil {
+// Refused says why the API server of the cluster does not take the token, by what it publishes of its tokens. Where that tells nothing
+// it is the cause, with the server's time.
+func (t Trust) Refused(ctx context.Context, serverName string, in Cluster, cause error) error {
+	info, at, err := t.verified(ctx, serverName, in.Address, in.CA)
+	if err != nil {
+		return cause
+	}
+	if err := t.over(info, at); err != nil { // it may be signed with for a moment longer
+		return err
+	}
+	_, err = t.signed(info, at)
+	for _, of := range fault.Of(err) {
+		if of.Code == fault.UnknownToken || of.Code == fault.ForeignToken {
 			return err
 		}
 	}
-	return fmt.Errorf("verify the API server at %s: %w", address, cause)
+	return fault.New(fault.TokenRefused, "ask with %s%s: %w", t.Token, clock(at), cause)
+}
+
+// verified asks a server that has to show a certificate of the authorities.
+func (t Trust) verified(ctx context.Context, serverName, address string, authorities []byte) (*corev1.ConfigMap, time.Time, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(authorities) {
+		return nil, time.Time{}, fault.New(fault.BadFlag, "read the cluster's authority: no certificate in it")
+	}
+	info, at, err := fetch(ctx, address, &tls.Config{RootCAs: roots, ServerName: serverName, Time: t.now})
+	if verification := (*tls.CertificateVerificationError)(nil); errors.As(err, &verification) {
+		return nil, time.Time{}, t.unproven(ctx, address, err)
+	}
+	return info, at, err
+}
+
+// unproven words what is wrong with an API server's certificate. When it is its time, this machine's clock may be the reason.
+func (t Trust) unproven(ctx context.Context, address string, cause error) error {
+	_, at, err := fetch(ctx, address, unverified()) // only for the words of the refusal
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(cause, &invalid) && invalid.Reason == x509.Expired:
+		if err == nil {
+			if err := checkClock(t.now(), at); err != nil {
+				return err
+			}
+		}
+		return fault.New(fault.ExpiredServer, "%w%s", cause, clock(at))
+	case errors.As(cause, &unknown):
+		return fault.New(fault.WrongPin, "%w%s", cause, clock(at))
+	}
+	return fault.New(fault.OtherServer, "%w%s", cause, clock(at))
 }
 
 func (t Trust) now() time.Time {
@@ -141,20 +155,10 @@ func checkClock(here, there time.Time) error {
 		here.UTC().Format(time.RFC3339), there.UTC().Format(time.RFC3339))
 }
 
-// verify returns the authority that cluster-info names, when the token's signature and the pin agree with it.
-func (t Trust) verify(info *corev1.ConfigMap, at time.Time) ([]byte, error) {
-	content := info.Data[bootstrapapi.KubeConfigKey]
-	if content == "" {
-		return nil, fault.New(fault.NotForJoining, "read cluster-info: it holds no kubeconfig")
-	}
-	signature, ok := info.Data[bootstrapapi.JWSSignatureKeyPrefix+t.Token.ID]
-	if !ok {
-		return nil, t.unsigned(info, at)
-	}
-	if !jws.DetachedTokenIsValid(signature, content, t.Token.ID, t.Token.Secret) {
-		return nil, fault.New(fault.ForeignToken, "verify cluster-info: its signature with %s does not fit", t.Token)
-	}
-	authority, err := authorityOf(content)
+// pinnedIn returns those of the authorities that cluster-info names that are pinned. The others are nobody's word yet: whoever has the
+// token can add his own.
+func (t Trust) pinnedIn(info *corev1.ConfigMap, at time.Time) ([]byte, error) {
+	authority, err := authorityOf(info.Data[bootstrapapi.KubeConfigKey])
 	if err != nil {
 		return nil, fault.New(fault.NotForJoining, "read cluster-info: %w", err)
 	}
@@ -162,16 +166,44 @@ func (t Trust) verify(info *corev1.ConfigMap, at time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, fault.New(fault.NotForJoining, "read cluster-info: %w", err)
 	}
-	if !t.Pinned(authority) {
-		return nil, fault.New(fault.WrongPin, "verify cluster-info: the cluster's authority has the pin %s, wanted was %s", pins[0], words(t.Pins))
+	out := t.pinned(authority)
+	if len(out) == 0 {
+		return nil, fault.New(fault.WrongPin, "verify cluster-info: the cluster's authority has the pin %s, wanted was %s%s", pins[0], words(t.Pins), clock(at))
+	}
+	return out, nil
+}
+
+// signed returns all authorities that cluster-info of a verified server names, when it is signed with the token: while they are
+// replaced there are two.
+func (t Trust) signed(info *corev1.ConfigMap, at time.Time) ([]byte, error) {
+	content := info.Data[bootstrapapi.KubeConfigKey]
+	authority, err := authorityOf(content)
+	if err != nil {
+		return nil, fault.New(fault.NotForJoining, "read cluster-info: %w", err)
+	}
+	signature, ok := info.Data[bootstrapapi.JWSSignatureKeyPrefix+t.Token.ID]
+	if !ok {
+		return nil, t.unsigned(info, at)
+	}
+	if !jws.DetachedTokenIsValid(signature, content, t.Token.ID, t.Token.Secret) {
+		return nil, fault.New(fault.ForeignToken, "verify cluster-info: its signature with %s does not fit%s", t.Token, clock(at))
 	}
 	return authority, nil
 }
 
 // Pinned says that one of the authorities of a PEM bundle is pinned.
-func (t Trust) Pinned(bundle []byte) bool {
-	pins, err := PinOf(bundle)
-	return err == nil && slices.ContainsFunc(pins, func(pin Pin) bool { return slices.Contains(t.Pins, pin) })
+func (t Trust) Pinned(bundle []byte) bool { return len(t.pinned(bundle)) > 0 }
+
+// pinned returns those of the authorities of a PEM bundle that are pinned.
+func (t Trust) pinned(bundle []byte) []byte {
+	var out []byte
+	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
+		one := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: block.Bytes})
+		if pins, err := PinOf(one); err == nil && slices.Contains(t.Pins, pins[0]) {
+			out = append(out, one...)
+		}
+	}
+	return out
 }
 
 // Authority returns the PEM bundle that cluster-info names.
@@ -185,16 +217,38 @@ func Authority(info *corev1.ConfigMap) ([]byte, error) {
 
 // unsigned says why there is no signature with the token.
 func (t Trust) unsigned(info *corev1.ConfigMap, at time.Time) error {
+	if err := t.over(info, at); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(readHistory(info.Data[keyHistory]), func(line past) bool { return line.ID == t.Token.ID }) {
+		return fault.New(fault.UnknownToken, "verify cluster-info: %s was made in this cluster, but was deleted or is not signed with yet%s", t.Token, clock(at)).
+			Mend("try again in twenty seconds; else on a control plane node: gardenadm token create --print-join-command")
+	}
+	return fault.New(fault.UnknownToken, "verify cluster-info: the cluster knows no %s%s", t.Token, clock(at))
+}
+
+// over is nil when nothing says that the token has expired.
+func (t Trust) over(info *corev1.ConfigMap, at time.Time) error {
 	for _, line := range readHistory(info.Data[keyHistory]) {
 		if line.ID == t.Token.ID && !at.IsZero() && !at.Before(line.Expires) {
-			return fault.New(fault.ExpiredToken, "verify cluster-info: %s expired at %s; it is %s at the API server",
-				t.Token, line.Expires.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
+			return fault.New(fault.ExpiredToken, "verify cluster-info: %s expired at %s%s", t.Token, line.Expires.UTC().Format(time.RFC3339), clock(at))
 		}
 	}
-	return fault.New(fault.UnknownToken, "verify cluster-info: the cluster knows no %s; it is %s at the API server", t.Token, at.UTC().Format(time.RFC3339))
+	return nil
+}
+
+// clock adds the API server's time to a refusal, when it told it.
+func clock(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return "; it is " + at.UTC().Format(time.RFC3339) + " at the API server"
 }
 
 func authorityOf(content string) ([]byte, error) {
+	if content == "" {
+		return nil, errors.New("it holds no kubeconfig")
+	}
 	config, err := clientcmd.Load([]byte(content))
 	if err != nil {
 		return nil, errors.New("its kubeconfig cannot be read")
@@ -213,43 +267,4 @@ func words(pins []Pin) string {
 		out = append(out, pin.String())
 	}
 	return strings.Join(out, " or ")
-}
-
-// fetch reads cluster-info as anybody may, and the API server's time.
-func fetch(ctx context.Context, address string, config *tls.Config) (*corev1.ConfigMap, time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	transport := &http.Transport{TLSClientConfig: config, DisableKeepAlives: true, DialContext: (&net.Dialer{}).DialContext}
-	url := "https://" + address + "/api/v1/namespaces/" + metav1.NamespacePublic + "/configmaps/" + bootstrapapi.ConfigMapClusterInfo
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, time.Time{}, fault.New(fault.BadFlag, "address %q: %w", address, err)
-	}
-	response, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		return nil, time.Time{}, classify(address, err)
-	}
-	defer response.Body.Close()
-	at, _ := http.ParseTime(response.Header.Get("Date")) // without one the clocks are not compared
-	raw, err := io.ReadAll(io.LimitReader(response.Body, maxInfo))
-	if err != nil {
-		return nil, at, &silence{address, err}
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, at, fault.New(fault.NotForJoining, "read cluster-info at %s: the server says %s", address, response.Status)
-	}
-	info := &corev1.ConfigMap{}
-	if err := json.NewDecoder(bytes.NewReader(raw)).Decode(info); err != nil {
-		return nil, at, fault.New(fault.NotForJoining, "read cluster-info at %s: it is not a ConfigMap", address)
-	}
-	return info, at, nil
-}
-
-// classify tells an address that is silent from a server that is not believed.
-func classify(address string, err error) error {
-	var verification *tls.CertificateVerificationError
-	if errors.As(err, &verification) {
-		return fmt.Errorf("verify the API server at %s: %w", address, err)
-	}
-	return &silence{address, err}
 }

@@ -55,13 +55,16 @@ func (a authority) pem() []byte {
 
 func (a authority) pin() token.Pin { return sha256.Sum256(a.certificate.RawSubjectPublicKeyInfo) }
 
-func (a authority) serving(t *testing.T) tls.Certificate {
+func (a authority) serving(t *testing.T, spoil func(*x509.Certificate)) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "kube-apiserver"}, DNSNames: []string{serverName},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if spoil != nil {
+		spoil(template)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
 	must(t, err)
@@ -71,9 +74,13 @@ func (a authority) serving(t *testing.T) tls.Certificate {
 // site is a cluster as a joining machine meets it.
 type site struct {
 	serves, published authority
+	others            []byte                  // published beside it, PEM
+	serving           func(*x509.Certificate) // spoils the server's certificate
 	data              map[string]string
 	status            int
+	elsewhere         string        // where the server sends everybody
 	clock             time.Duration // of the server, against this machine's
+	silent            bool          // about its clock
 }
 
 func newSite(t *testing.T, known token.Token) *site {
@@ -88,7 +95,7 @@ func newSite(t *testing.T, known token.Token) *site {
 func (s *site) publish(t *testing.T, known token.Token) {
 	t.Helper()
 	config, err := clientcmd.Write(clientcmdapi.Config{Clusters: map[string]*clientcmdapi.Cluster{
-		"": {Server: "https://192.0.2.1:6443", CertificateAuthorityData: s.published.pem()},
+		"": {Server: "https://192.0.2.1:6443", CertificateAuthorityData: append(s.published.pem(), s.others...)},
 	}})
 	must(t, err)
 	signature, err := jws.ComputeDetachedSignature(string(config), known.ID, known.Secret)
@@ -103,10 +110,16 @@ func (s *site) start(t *testing.T) string {
 			t.Error("the token was sent to a server that is not trusted yet")
 		}
 		w.Header().Set("Date", time.Now().Add(s.clock).UTC().Format(http.TimeFormat))
+		if s.silent {
+			w.Header()["Date"] = nil
+		}
+		if s.elsewhere != "" {
+			w.Header().Set("Location", s.elsewhere)
+		}
 		w.WriteHeader(s.status)
 		json.NewEncoder(w).Encode(corev1.ConfigMap{Data: s.data}) //nolint:errcheck // the client tells
 	}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{s.serves.serving(t)}}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{s.serves.serving(t, s.serving)}}
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String()
@@ -124,7 +137,7 @@ func TestEstablish(t *testing.T) {
 		"one of two pins":         {spoil: func(_ *testing.T, s *site, tr *token.Trust) { tr.Pins = []token.Pin{{}, s.published.pin()} }},
 		"with the authority":      {spoil: func(_ *testing.T, s *site, tr *token.Trust) { tr.Pins, tr.CA, s.data = nil, s.serves.pem(), nil }},
 		"unknown token":           {spoil: func(_ *testing.T, _ *site, tr *token.Trust) { tr.Token = other }, want: fault.UnknownToken, says: "token ghijkl"},
-		"secret of another token": {spoil: func(_ *testing.T, _ *site, tr *token.Trust) { tr.Token.Secret = "aaaaaaaaaaaaaaaa" }, want: fault.ForeignToken},
+		"secret of another token": {spoil: func(_ *testing.T, _ *site, tr *token.Trust) { tr.Token.Secret = "aaaaaaaaaaaaaaaa" }, want: fault.ForeignToken, says: "at the API server"},
 		"expired token": {spoil: func(_ *testing.T, s *site, tr *token.Trust) {
 			tr.Token = other
 			s.data["gardenadm-tokens"] = `[{"id":"ghijkl","expires":"2001-01-01T00:00:00Z"}]`
@@ -138,8 +151,32 @@ func TestEstablish(t *testing.T) {
 		"somebody in between with cluster-info of his own": {spoil: func(t *testing.T, s *site, _ *token.Trust) {
 			s.published = newAuthority(t)
 			s.publish(t, parse(t, "abcdef.zzzzzzzzzzzzzzzz"))
-		}, want: fault.ForeignToken},
-		"another authority than the given one": {spoil: func(t *testing.T, _ *site, tr *token.Trust) { tr.CA = newAuthority(t).pem() }, want: fault.WrongPin},
+		}, want: fault.WrongPin},
+		"somebody who has the token adds an authority of his own": {spoil: func(t *testing.T, s *site, _ *token.Trust) {
+			s.serves = newAuthority(t)
+			s.others = s.serves.pem()
+			s.publish(t, known)
+		}, want: fault.WrongPin},
+		"two authorities, the pinned one serves": {spoil: func(t *testing.T, s *site, _ *token.Trust) {
+			s.others = newAuthority(t).pem()
+			s.publish(t, known)
+		}},
+		"line of another cluster": {spoil: func(_ *testing.T, _ *site, tr *token.Trust) { tr.Pins, tr.Token = []token.Pin{{1}}, other }, want: fault.WrongPin, says: "at the API server"},
+		"not signed yet": {spoil: func(_ *testing.T, s *site, tr *token.Trust) {
+			tr.Token = other
+			s.data["gardenadm-tokens"] = `[{"id":"ghijkl","expires":"2999-01-01T00:00:00Z"}]`
+		}, want: fault.UnknownToken, says: "not signed with yet"},
+		"certificate that has expired": {spoil: func(_ *testing.T, s *site, _ *token.Trust) {
+			s.serving = func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+		}, want: fault.ExpiredServer, says: "at the API server"},
+		"certificate of another server": {spoil: func(_ *testing.T, s *site, _ *token.Trust) {
+			s.serving = func(c *x509.Certificate) { c.DNSNames = []string{"mirror"} }
+		}, want: fault.OtherServer, says: "mirror"},
+		"sent elsewhere": {spoil: func(t *testing.T, s *site, _ *token.Trust) {
+			s.elsewhere, s.status = "https://"+newSite(t, known).start(t), http.StatusFound
+		}, want: fault.NotForJoining, says: "302"},
+		"without a clock":                      {spoil: func(_ *testing.T, s *site, tr *token.Trust) { tr.Token, s.silent = other, true }, want: fault.UnknownToken, says: "knows no token ghijkl (GA"},
+		"another authority than the given one": {spoil: func(t *testing.T, _ *site, tr *token.Trust) { tr.CA = newAuthority(t).pem() }, want: fault.WrongPin, says: "at the API server"},
 		"clock behind":                         {spoil: func(_ *testing.T, s *site, _ *token.Trust) { s.clock = time.Minute }, want: fault.SkewedClock},
 		"clock a year behind": {spoil: func(_ *testing.T, _ *site, tr *token.Trust) {
 			tr.Now = func() time.Time { return time.Now().AddDate(-1, 0, 0) }
@@ -162,7 +199,7 @@ func TestEstablish(t *testing.T) {
 			address := s.start(t)
 			got, err := trust.Establish(t.Context(), serverName, []string{address})
 			if test.want == "" {
-				if err != nil || string(got.CA) != string(s.published.pem()) || got.Address != address {
+				if err != nil || string(got.CA) != string(s.published.pem())+string(s.others) || got.Address != address {
 					t.Fatalf("got %+v, %v", got, err)
 				}
 				return
@@ -197,5 +234,36 @@ func TestEstablishTriesTheNextAddress(t *testing.T) {
 	}
 	if _, err := trust.Establish(t.Context(), serverName, []string{silent}); codeOf(err) != fault.NoAPIServer || !strings.Contains(err.Error(), silent) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	known, other := parse(t, "abcdef.0123456789abcdef"), parse(t, "ghijkl.0123456789abcdef")
+	cause := fault.New(fault.TokenRefused, "Unauthorized")
+	for name, test := range map[string]struct {
+		spoil func(*site, *token.Trust)
+		want  fault.Code
+		says  string
+	}{
+		"unknown": {func(_ *site, tr *token.Trust) { tr.Token = other }, fault.UnknownToken, "knows no token ghijkl; it is 2"},
+		"expired, and still signed with": {func(s *site, _ *token.Trust) {
+			s.data["gardenadm-tokens"] = `[{"id":"abcdef","expires":"2001-01-01T00:00:00Z"}]`
+		}, fault.ExpiredToken, "expired at 2001"},
+		"mistyped":          {func(_ *site, tr *token.Trust) { tr.Token.Secret = "aaaaaaaaaaaaaaaa" }, fault.ForeignToken, "does not fit"},
+		"nobody knows why":  {func(*site, *token.Trust) {}, fault.TokenRefused, "it is 2"},
+		"nothing published": {func(s *site, _ *token.Trust) { s.data = nil }, fault.TokenRefused, "Unauthorized"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, known)
+			trust := token.Trust{Token: known, CA: s.serves.pem()}
+			test.spoil(s, &trust)
+			err := trust.Refused(t.Context(), serverName, token.Cluster{CA: trust.CA, Address: s.start(t)}, cause)
+			if code := codeOf(err); code != test.want || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %v (%s), want %s and %q", err, code, test.want, test.says)
+			}
+		})
+	}
+	if err := (token.Trust{Token: known}).Refused(t.Context(), serverName, token.Cluster{CA: newAuthority(t).pem(), Address: "127.0.0.1:1"}, cause); err != error(cause) {
+		t.Errorf("with nobody to ask: %v", err)
 	}
 }

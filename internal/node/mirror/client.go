@@ -154,7 +154,7 @@ func (c *Client) each(ctx context.Context, ask func(mirror string) error) error 
 	all := int64(len(c.options.Mirrors))
 	start := c.first.Load()
 	var problems error
-	missing := true
+	missing, answered := true, true
 	for i := range all {
 		at := (start + i) % all
 		err := ask(c.options.Mirrors[at])
@@ -165,10 +165,11 @@ func (c *Client) each(ctx context.Context, ask func(mirror string) error) error 
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		// Who has not answered may have it, and may let this machine read.
 		if errors.Is(err, fs.ErrNotExist) {
-			err = errMissing // who has not answered may have it
+			err = errMissing
 		} else {
-			missing = false
+			missing, answered = false, answered && errors.Is(err, errRefused)
 		}
 		err = fmt.Errorf("%s: %w", c.options.Mirrors[at], err)
 		if problems != nil {
@@ -179,7 +180,7 @@ func (c *Client) each(ctx context.Context, ask func(mirror string) error) error 
 	switch {
 	case missing:
 		return fault.New(fault.MirrorLacks, "%w: %w", problems, fs.ErrNotExist)
-	case errors.Is(problems, errRefused):
+	case answered:
 		return fault.New(fault.MirrorRefuses, "%w", problems)
 	}
 	return fault.New(fault.MirrorSilent, "%w", problems)

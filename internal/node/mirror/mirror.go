@@ -14,8 +14,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
 
@@ -41,7 +39,7 @@ type Options struct {
 	// Networks may read, as remote addresses of connections; nobody else. There is no other protection: images of a bundle are
 	// the same on every node, and a joining machine has nothing to show yet. Pods of other nodes come with their node's address.
 	Networks []netip.Prefix
-	// Transfers bounds how many answers are sent at the same time; 0 stands for DefaultTransfers.
+	// Transfers bounds how many answers are sent at the same time, a quarter of them to one address; 0 stands for DefaultTransfers.
 	Transfers int64
 	// Log gets what keeps the mirror from answering; nil for none.
 	Log *slog.Logger
@@ -57,18 +55,18 @@ type Images interface {
 // Unpinned images are left out on purpose: they are what users pulled, perhaps with credentials of their own that whoever
 // reads here has not, and their tags may have moved on in the registry since.
 type Mirror struct {
-	options   Options
-	catalog   *catalog
-	transfers *semaphore.Weighted
-	log       *slog.Logger
+	options Options
+	catalog *catalog
+	turns   *turns
+	log     *slog.Logger
 }
 
 // New returns a mirror. It asks containerd anew for each request, so that an image is served as soon as it is recorded.
 func New(options Options) *Mirror {
 	m := &Mirror{
 		options: options, log: options.Log,
-		catalog:   newCatalog(options.Images, options.Content),
-		transfers: semaphore.NewWeighted(cmp.Or(options.Transfers, DefaultTransfers)),
+		catalog: newCatalog(options.Images, options.Content),
+		turns:   newTurns(cmp.Or(options.Transfers, DefaultTransfers)),
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
@@ -92,7 +90,8 @@ func (m *Mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m *Mirror) serve(w http.ResponseWriter, r *http.Request) error {
-	if !m.mayRead(r.RemoteAddr) {
+	reader, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !m.mayRead(clean(reader)) {
 		return refuse(http.StatusForbidden, codeDenied, "this address may not read images")
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -108,10 +107,11 @@ func (m *Mirror) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := m.waitForTurn(r.Context()); err != nil {
+	end, err := m.waitForTurn(r.Context(), clean(reader))
+	if err != nil {
 		return err
 	}
-	defer m.transfers.Release(1)
+	defer end()
 	found, err := m.catalog.find(r.Context(), asked)
 	if err != nil {
 		return err
@@ -119,23 +119,22 @@ func (m *Mirror) serve(w http.ResponseWriter, r *http.Request) error {
 	return m.send(w, r, found)
 }
 
-func (m *Mirror) mayRead(remote string) bool {
-	address, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return false
-	}
-	ip := address.Addr().Unmap().WithZone("")
-	return slices.ContainsFunc(m.options.Networks, func(network netip.Prefix) bool { return network.Contains(ip) })
+// clean is a remote address as Networks have it.
+func clean(remote netip.AddrPort) netip.Addr { return remote.Addr().Unmap().WithZone("") }
+
+func (m *Mirror) mayRead(reader netip.Addr) bool {
+	return slices.ContainsFunc(m.options.Networks, func(network netip.Prefix) bool { return network.Contains(reader) })
 }
 
-// waitForTurn waits for a free transfer.
-func (m *Mirror) waitForTurn(ctx context.Context) error {
+// waitForTurn waits for a free transfer and returns its end.
+func (m *Mirror) waitForTurn(ctx context.Context, reader netip.Addr) (func(), error) {
 	within, cancel := context.WithTimeout(ctx, queueing)
 	defer cancel()
-	if m.transfers.Acquire(within, 1) != nil {
-		return refuse(http.StatusServiceUnavailable, codeTooMany, "too many images are being read")
+	end, err := m.turns.wait(within, reader)
+	if err != nil {
+		return nil, refuse(http.StatusServiceUnavailable, codeTooMany, "too many images are being read")
 	}
-	return nil
+	return end, nil
 }
 
 // send sends a blob, or the part of it that is asked for.

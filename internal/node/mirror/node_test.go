@@ -98,19 +98,23 @@ func hasCode(err error, code fault.Code) bool {
 }
 
 func TestWhyNoMirrorGivesAnything(t *testing.T) {
+	type spoiled = []func(http.ResponseWriter, *http.Request) http.ResponseWriter
 	forbids := func(w http.ResponseWriter, _ *http.Request) http.ResponseWriter {
 		w.WriteHeader(http.StatusForbidden)
 		return w
 	}
 	for name, test := range map[string]struct {
-		spoil func(http.ResponseWriter, *http.Request) http.ResponseWriter
-		code  fault.Code
+		mirrors spoiled
+		code    fault.Code
 	}{
-		"no containerd":   {refuses, fault.MirrorSilent},
-		"another network": {forbids, fault.MirrorRefuses},
+		"no containerd":                     {spoiled{refuses}, fault.MirrorSilent},
+		"another network":                   {spoiled{forbids}, fault.MirrorRefuses},
+		"another network for both":          {spoiled{forbids, forbids}, fault.MirrorRefuses},
+		"another network, and one restarts": {spoiled{forbids, refuses}, fault.MirrorSilent},
+		"one restarts, and another network": {spoiled{refuses, forbids}, fault.MirrorSilent},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newCluster(t, test.spoil)
+			c := newCluster(t, test.mirrors...)
 			if _, err := c.pull(t); !hasCode(err, test.code) || errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("the error is %v", err)
 			}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -143,25 +144,43 @@ func (s *stuck) List(ctx context.Context) ([]host.Image, error) {
 	return nil, ctx.Err()
 }
 
-// What is asked for while all transfers are taken waits, and is refused in the end, so that its reader asks another mirror.
+// What is asked for while all transfers are taken waits, and is refused in the end, so that its reader asks another mirror. One
+// address alone cannot take them all.
 func TestTransfersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		images := &stuck{}
-		m := New(Options{Images: images, Networks: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, Transfers: 2})
+		m := New(Options{Images: images, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Transfers: 8})
 		ctx, cancel := context.WithCancel(t.Context())
-		for range 2 {
-			go m.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/v2/app/manifests/v1", nil))
+		ask := func(ctx context.Context, reader int) *httptest.ResponseRecorder {
+			answer := httptest.NewRecorder()
+			request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/v2/app/manifests/v1", nil)
+			request.RemoteAddr = fmt.Sprintf("192.0.2.%d:%d", reader, 1024+rand.IntN(1024))
+			m.ServeHTTP(answer, request)
+			return answer
+		}
+		refused := func(reader, busy int) {
+			t.Helper()
+			answer := ask(t.Context(), reader)
+			if answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), codeTooMany) || images.waiting.Load() != int64(busy) {
+				t.Errorf("it answers %d %s, and containerd was asked %d times, want %d", answer.Code, answer.Body, images.waiting.Load(), busy)
+			}
+		}
+		for range 3 { // the third one waits
+			go ask(ctx, 1)
 		}
 		synctest.Wait()
-		answer := httptest.NewRecorder()
-		m.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/app/manifests/v1", nil))
-		if answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), codeTooMany) || images.waiting.Load() != 2 {
-			t.Errorf("it answers %d %s, and containerd was asked %d times", answer.Code, answer.Body, images.waiting.Load())
+		refused(1, 2)
+		for reader := range 3 {
+			for range 2 {
+				go ask(ctx, 2+reader)
+			}
 		}
+		synctest.Wait()
+		refused(5, 8)
 		cancel()
 		synctest.Wait()
-		if !m.transfers.TryAcquire(2) {
-			t.Error("those who went away keep their turn")
+		if !m.turns.all.TryAcquire(8) || len(m.turns.readers) > 0 {
+			t.Errorf("those who went away keep their turn: %v", m.turns.readers)
 		}
 	})
 }

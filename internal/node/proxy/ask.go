@@ -7,9 +7,10 @@ import (
 	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
 )
 
-// ask looks for a newer list by other ways while no server is ready, and for room on the disk while the list is not written.
+// ask looks for a newer list by other ways while no server is ready, and writes the list where the file does not hold it.
 func (p *Proxy) ask(ctx context.Context) {
 	for pause(ctx, jitter(p.timing.ask)) {
+		p.review(ctx)
 		if err := p.save(ctx); err != nil {
 			p.log.Warn("the list of API servers is not on disk", "error", err)
 		}

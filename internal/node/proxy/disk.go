@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
 )
@@ -13,7 +14,7 @@ import (
 // knownMode: the addresses of the API servers are no secret, and nobody but root may change them.
 const knownMode fs.FileMode = 0o644
 
-// errUnsaved is the problem of a list that is newer than the file.
+// errUnsaved is the problem of a list that is not in the file.
 var errUnsaved = errors.New("not written yet")
 
 // load takes in what the file says. p is not shared yet.
@@ -31,8 +32,25 @@ func (p *Proxy) load(ctx context.Context) {
 		p.log.Warn("the API servers of the last run are not known", "error", p.problem)
 		return
 	}
-	p.known = known
+	p.known = known.Pruned(time.Now())
 	p.arrange()
+}
+
+// review finds out whether the file still says what is known: the next process knows nothing else. It forgets addresses whose time is over.
+func (p *Proxy) review(ctx context.Context) {
+	p.saving.Lock()
+	defer p.saving.Unlock()
+	raw, err := p.options.Files.Read(ctx, p.options.Path)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.known.Pruned(time.Now()); len(known.Retired) < len(p.known.Retired) {
+		p.known = known
+		p.arrange()
+	}
+	want, wrong := p.known.Encode()
+	if wrong == nil && p.problem == nil && (err != nil || !bytes.Equal(raw, want)) {
+		p.problem = errUnsaved
+	}
 }
 
 // save writes what is known, unless the file says so already.

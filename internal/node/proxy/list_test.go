@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -69,6 +70,57 @@ func TestListIsWrittenWhenTheDiskHasRoomAgain(t *testing.T) {
 		until(t, func() bool { return p.State().Problem == "" })
 		if known, err := endpoint.DecodeKnown(disk.file); err != nil || known.List.Sequence != 2 {
 			t.Errorf("the file holds %v, %v", known, err)
+		}
+	})
+}
+
+// The file is all that the next process knows.
+func TestLostFileComesBack(t *testing.T) {
+	for name, spoiled := range map[string][]byte{"deleted": nil, "damaged": []byte("{"), "cut short": []byte(`{"list":`)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk := &memory{}
+				p, _ := inWorld(t, 1, Options{Files: disk})
+				writes := disk.count()
+				disk.spoil(spoiled)
+				time.Sleep(time.Minute)
+				known, err := endpoint.DecodeKnown(disk.content())
+				if err != nil || known.List.Sequence != 1 || p.State().Problem != "" {
+					t.Errorf("the file holds %v, %v; the problem is %q", known, err, p.State().Problem)
+				}
+				if got := disk.count() - writes; got != 1 {
+					t.Errorf("it was written %d times, want once", got)
+				}
+			})
+		})
+	}
+}
+
+// What has left is forgotten in time, whether a newer list comes or not.
+func TestRetiredAddressesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		since := time.Now().Add(time.Minute - 30*24*time.Hour)
+		known := endpoint.Known{List: list(1, servers(2)...), Retired: []endpoint.Retired{{Node: "cp-1", Address: address(1), Since: since}}}
+		file, err := known.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk := &memory{file: file}
+		p, _ := inWorld(t, 2, Options{Files: disk}) // its list is no newer
+		if got := preferred(p); !slices.Equal(got, []int{2, 1}) {
+			t.Errorf("before its time is over the servers are %v", got)
+		}
+		time.Sleep(time.Minute)
+		if got := preferred(p); !slices.Equal(got, []int{2}) {
+			t.Errorf("after that the servers are %v", got)
+		}
+		if known, err := endpoint.DecodeKnown(disk.content()); err != nil || len(known.Retired) > 0 {
+			t.Errorf("the file holds %v, %v", known, err)
+		}
+		next := newProxy(Options{Node: "worker", Files: &memory{file: file}}, defaultTiming())
+		next.load(t.Context())
+		if got := preferred(next); !slices.Equal(got, []int{2}) {
+			t.Errorf("a process that starts then knows %v", got)
 		}
 	})
 }

@@ -42,6 +42,24 @@ func (m *memory) Write(_ context.Context, _ string, content io.Reader, _ fs.File
 	return err
 }
 
+func (m *memory) spoil(file []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.file = file
+}
+
+func (m *memory) content() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return bytes.Clone(m.file)
+}
+
+func (m *memory) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.writes
+}
+
 func (m *memory) fill(full bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -124,6 +142,7 @@ func inWorld(t *testing.T, n int, o Options) (*Proxy, *world) {
 	}
 	o.Node = "worker"
 	p := newProxy(o, defaultTiming())
+	p.load(t.Context())
 	p.newProber = func(a netip.AddrPort) prober { return &visitor{world: w, address: a} }
 	var numbers []int
 	for i := range n {

@@ -20,22 +20,22 @@ func APIServer(node cluster.Node) endpoint.Server {
 }
 
 // SeedEndpoints tells the node's endpoint proxy its first API servers, before it starts. A list that is there stays: it is newer than
-// this one, which has generation 1 and sequence 1. One that cannot be read is replaced.
-func SeedEndpoints(ctx context.Context, h *host.Host, servers ...endpoint.Server) error {
+// this one, which has generation 1 and sequence 1. One that cannot be read is replaced. It says whether it wrote one.
+func SeedEndpoints(ctx context.Context, h *host.Host, servers ...endpoint.Server) (bool, error) {
 	raw, err := h.Files.Read(ctx, layout.FileEndpoints)
 	if err == nil {
 		if _, damage := endpoint.DecodeKnown(raw); damage == nil {
-			return nil
+			return false, nil
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("seed API servers: %w", err)
+		return false, fmt.Errorf("seed API servers: %w", err)
 	}
 	raw, err = endpoint.Known{List: endpoint.List{Generation: 1, Sequence: 1, Servers: servers}}.Encode()
 	if err != nil {
-		return fmt.Errorf("seed API servers: %w", err)
+		return false, fmt.Errorf("seed API servers: %w", err)
 	}
 	if err := h.Files.Write(ctx, layout.FileEndpoints, bytes.NewReader(raw), 0o644); err != nil {
-		return fmt.Errorf("seed API servers: %w", err)
+		return false, fmt.Errorf("seed API servers: %w", err)
 	}
-	return nil
+	return true, nil
 }

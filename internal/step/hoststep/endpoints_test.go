@@ -17,10 +17,11 @@ func TestSeedEndpoints(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		there, want string // what the file names
+		written     bool
 	}{
-		"nothing there": {"", "10.0.0.1:6443"},
-		"a newer list":  {`{"list":{"generation":1,"sequence":9,"servers":[{"node":"b","addresses":["10.0.0.2:6443"]}]}}`, "10.0.0.2:6443"},
-		"damaged":       {"{", "10.0.0.1:6443"},
+		"nothing there": {"", "10.0.0.1:6443", true},
+		"a newer list":  {`{"list":{"generation":1,"sequence":9,"servers":[{"node":"b","addresses":["10.0.0.2:6443"]}]}}`, "10.0.0.2:6443", false},
+		"damaged":       {"{", "10.0.0.1:6443", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, ctx := hosttest.New().Host(), t.Context()
@@ -29,8 +30,8 @@ func TestSeedEndpoints(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := SeedEndpoints(ctx, h, server("a", "10.0.0.1")); err != nil {
-				t.Fatal(err)
+			if written, err := SeedEndpoints(ctx, h, server("a", "10.0.0.1")); err != nil || written != test.written {
+				t.Fatalf("wrote one: %v, %v", written, err)
 			}
 			raw, err := h.Files.Read(ctx, layout.FileEndpoints)
 			if err != nil {
@@ -45,7 +46,7 @@ func TestSeedEndpoints(t *testing.T) {
 			}
 		})
 	}
-	if err := SeedEndpoints(t.Context(), hosttest.New().Host()); err == nil {
+	if _, err := SeedEndpoints(t.Context(), hosttest.New().Host()); err == nil {
 		t.Error("a list without servers was written")
 	}
 }

@@ -33,13 +33,14 @@ type Imported struct {
 }
 
 // KeepImages has all images of a bundle in containerd, pinned: also those from which the programs of hosts are taken, unless this
-// is a worker, because a control plane node serves them to others. The bundle is unpacked only when one is missing. Other versions of
-// its images, which an older bundle brought, are released, but for those that this node is configured to have.
+// is a worker, because a control plane node serves them to others. The bundle is unpacked only when one is missing. What older
+// bundles brought is released, but for what this node is configured to have and what a person added.
 func KeepImages(ctx context.Context, h *host.Host, of *bundle.Contents, unpack Unpack) (Imported, error) {
 	return keepImages(ctx, h, of, unpack, host.Image{Pinned: true})
 }
 
-// AddImages is KeepImages for a person: images that the node's configuration does not list stay pinned, whatever it will list.
+// AddImages is KeepImages for a person: images that the node's configuration does not list stay pinned, whatever it will list, and
+// nothing is released but other versions of the images.
 func AddImages(ctx context.Context, h *host.Host, of *bundle.Contents, unpack Unpack) (Imported, error) {
 	return keepImages(ctx, h, of, unpack, host.Image{Pinned: true, User: true})
 }
@@ -74,14 +75,15 @@ func keepImages(ctx context.Context, h *host.Host, of *bundle.Contents, unpack U
 			}
 		}
 	}
-	if err := release(ctx, h, all, configured); err != nil {
+	if err := release(ctx, h, all, configured, as); err != nil {
 		return Imported{}, err
 	}
 	return Imported{There: len(all) - len(missing), New: len(missing)}, nil
 }
 
-// release unpins other versions of the images. What bundles with other images brought stays: they may be the user's own.
-func release(ctx context.Context, h *host.Host, all, configured []image.Wanted) error {
+// release unpins other versions of the images. Of the rest stays what a person added, and to a person's own bundle, which is not the whole
+// cluster's, all of it.
+func release(ctx context.Context, h *host.Host, all, configured []image.Wanted, as host.Image) error {
 	var keep []host.Image
 	repositories := map[string]bool{}
 	for _, one := range all {
@@ -95,7 +97,7 @@ func release(ctx context.Context, h *host.Host, all, configured []image.Wanted) 
 		return err
 	}
 	for _, one := range have {
-		if one.Pinned && !repositories[repository(one.Name)] {
+		if one.Pinned && (one.User || as.User) && !repositories[repository(one.Name)] {
 			keep = append(keep, one)
 		}
 	}

@@ -97,8 +97,10 @@ func TestKeepImages(t *testing.T) {
 	t.Run("beside the user's own", func(t *testing.T) {
 		m := newMachine(t)
 		m.configure(first, bundle.UsePod, bundle.UseHost)
-		own := host.Image{Name: "registry.test/own:v1", Digest: second.Images()[0].Digest, Pinned: true}
+		own := host.Image{Name: "registry.test/own:v1", Digest: second.Images()[0].Digest, Pinned: true, User: true}
 		m.must(m.Images.Import(t.Context(), own, second))
+		left := host.Image{Name: "registry.test/left-the-catalog:v1", Digest: second.Images()[0].Digest, Pinned: true}
+		m.must(m.Images.Import(t.Context(), left, second))
 		m.keep(first)
 		if got, want := m.pinned(), []string{"network:v1", "own:v1", "programs:v1"}; !slices.Equal(got, want) {
 			t.Errorf("pinned are %v, want %v", got, want)
@@ -128,6 +130,18 @@ func TestKeepImages(t *testing.T) {
 		m.must(err)
 		if got := m.pinned(); !slices.Equal(got, []string{"network:v4"}) {
 			t.Errorf("after the person's next import pinned are %v", got)
+		}
+	})
+	t.Run("for a person, on a control plane node", func(t *testing.T) {
+		m := newMachine(t)
+		m.configure(first, bundle.UsePod, bundle.UseHost)
+		m.keep(first)
+		unlisted := host.Image{Name: "registry.test/of-the-cluster:v1", Digest: second.Images()[0].Digest, Pinned: true}
+		m.must(m.Images.Import(t.Context(), unlisted, second))
+		_, err := AddImages(t.Context(), m.Host, second.Contents, func(context.Context) (*bundle.Bundle, error) { return second, nil })
+		m.must(err)
+		if got, want := m.pinned(), []string{"network:v1", "network:v2", "of-the-cluster:v1", "programs:v1", "programs:v2"}; !slices.Equal(got, want) {
+			t.Errorf("pinned are %v, want %v", got, want)
 		}
 	})
 	t.Run("for a person, what the node lists", func(t *testing.T) {

@@ -44,10 +44,16 @@ func (k Known) Next(list List, now time.Time) Known {
 		}
 	}
 	// Those that leave now are the likeliest to come back: they stand first.
-	retired := slices.DeleteFunc(append(leaving, k.Retired...), func(r Retired) bool {
-		return slices.Contains(current, r.Address) || now.Sub(r.Since) > retirement
-	})
-	return Known{List: list, Retired: retired[:min(len(retired), maxRetired)]}
+	retired := slices.DeleteFunc(append(leaving, k.Retired...), func(r Retired) bool { return slices.Contains(current, r.Address) })
+	out := Known{List: list, Retired: retired}.Pruned(now)
+	out.Retired = out.Retired[:min(len(out.Retired), maxRetired)]
+	return out
+}
+
+// Pruned is what is known without the addresses that left so long ago that they may be somebody else's. k stays as it is.
+func (k Known) Pruned(now time.Time) Known {
+	k.Retired = slices.DeleteFunc(slices.Clone(k.Retired), func(r Retired) bool { return now.Sub(r.Since) > retirement })
+	return k
 }
 
 // DecodeKnown reads what Encode wrote, as strictly as Decode.
