@@ -29,10 +29,10 @@ func (c *cluster) nothingIsCut() {
 		c.watch(worker, "watch-pod", "nsenter", "--net", "--target="+pod, "/root/kubectl", "--server=https://"+service, "--tls-server-name=kubernetes.default.svc"),
 	}
 	defer worker.run("rm", "-f", "/root/kubectl", "/root/admin.conf")
-	defer c.cp.mustKubectl("delete", "configmap", "before", "after")
+	defer c.cp.mustKubectl("delete", "configmap", "--ignore-not-found", "before", "after")
 	c.cp.mustKubectl("create", "configmap", "before")
 	for i := range watches {
-		defer worker.run("systemctl", "stop", watches[i].unit)
+		defer worker.run("bash", "-c", "systemctl stop $0 || true", watches[i].unit) // one that was cut has ended
 		watches[i].hears("configmap/before")
 		watches[i].pid, watches[i].sockets = watches[i].state()
 	}
