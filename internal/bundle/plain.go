@@ -66,10 +66,13 @@ func openSpread(ctx context.Context, file string, o Options, dir string) (*Origi
 
 // isPlain says that a file has an image layout that gardenadm did not pack. What is no tar is left to OpenOrigin, which tells more.
 func isPlain(ctx context.Context, file string) (plain bool, err error) {
+	files, indexes := 0, 0
 	err = eachFile(ctx, file, func(name string, content io.Reader) error {
+		files++
 		if name != archive.NameIndex {
 			return nil
 		}
+		indexes++
 		raw, err := io.ReadAll(io.LimitReader(content, maxJSON))
 		if err != nil {
 			return err
@@ -81,8 +84,11 @@ func isPlain(ctx context.Context, file string) (plain bool, err error) {
 		plain = index.Annotations[AnnotationFormat] == ""
 		return io.EOF
 	})
-	if ofThisMachine(err) || ctx.Err() != nil {
+	switch {
+	case ofThisMachine(err) || ctx.Err() != nil:
 		return false, err
+	case err == nil && files > 0 && indexes == 0:
+		return false, errors.New("it has no index.json: this is no OCI image layout (docker save writes one from version 25 on, podman save with --format oci-archive)")
 	}
 	return plain, nil
 }

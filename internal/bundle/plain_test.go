@@ -121,6 +121,10 @@ func TestOpenImagesRefuses(t *testing.T) {
 	if err := os.WriteFile(noTar, []byte("text"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	old, _ := foreignLayout(t, nil)
+	if err := os.Remove(filepath.Join(old, archive.NameIndex)); err != nil {
+		t.Fatal(err)
+	}
 	riscv := amd64()
 	riscv.Architecture = "riscv64"
 	for name, c := range map[string]struct {
@@ -129,6 +133,7 @@ func TestOpenImagesRefuses(t *testing.T) {
 		want string
 	}{
 		"damaged":              {tarOf(t, damaged, false), amd64(), "digest"},
+		"no layout":            {tarOf(t, old, false), amd64(), "oci-archive"},
 		"no tar":               {noTar, amd64(), noTar},
 		"another architecture": {tarOf(t, dir, true), riscv, "not made for linux/riscv64"},
 		"missing":              {noTar + "x", amd64(), noTar + "x"},

@@ -47,7 +47,7 @@ type reader struct {
 
 	workstation string           // a directory of this computer
 	machines    map[string]*host // "machine" and "worker"
-	brought     bool             // what was made on the workstation is on the machine
+	brought     map[string]bool  // what was made on the workstation and is on the machine
 	line        string           // that was printed last to be pasted elsewhere
 }
 
@@ -57,6 +57,8 @@ func (r *reader) follow() {
 	r.workstation = r.t.TempDir()
 	check(r.t, os.Symlink(filepath.Join(r.root, ".local"), filepath.Join(r.workstation, ".local")))
 	r.machines = map[string]*host{"machine": r.bootJoiners("guide-" + r.guide.name)[0]}
+	r.brought = map[string]bool{}
+	r.hasPodman()
 	r.guide.has(r.story, r.machines["machine"])
 	commands := 0
 	for _, block := range readBlocks(r.t, filepath.Join(r.root, "docs/guide", r.guide.name+".md")) {
@@ -82,7 +84,7 @@ func (r *reader) follow() {
 func (r *reader) onWorkstation(text string) {
 	command := exec.CommandContext(r.ctx, "bash", "-ec", text)
 	command.Dir = r.workstation
-	command.Env = append(os.Environ(), "PATH="+filepath.Dir(r.program())+":"+os.Getenv("PATH"))
+	command.Env = append(os.Environ(), "PATH="+filepath.Dir(r.program())+":"+filepath.Join(r.workstation, "bin")+":"+os.Getenv("PATH"))
 	if out, err := command.CombinedOutput(); err != nil {
 		r.t.Fatalf("%s: %v\n%s", text, err, out)
 	}
@@ -114,18 +116,33 @@ func (r *reader) onMachine(where, text string) {
 	}
 }
 
-// bring takes to the machine what the workstation has made, once.
+// bring takes to the machine what the workstation has made, each file once.
 func (r *reader) bring() {
-	if r.brought {
-		return
-	}
-	r.brought = true
-	for _, name := range []string{"bundle.tar.zst", "bundle.pub", "shoot"} {
+	for _, name := range []string{"bundle.tar.zst", "bundle.pub", "shoot", "own.tar"} {
 		made := filepath.Join(r.workstation, name)
-		if _, err := os.Stat(made); err == nil {
+		if _, err := os.Stat(made); err == nil && !r.brought[name] {
 			check(r.t, r.machines["machine"].Copy(r.ctx, made, "/root/"+name))
+			r.brought[name] = true
 		}
 	}
+}
+
+// dockerAsPodman is for workstations with Docker: docker save writes the format by itself.
+const dockerAsPodman = `#!/bin/bash
+arguments=("$@")
+[ "$1" != save ] || arguments=(save "${@:4}")
+exec docker "${arguments[@]}"
+`
+
+// hasPodman gives the workstation the program that the guide writes an image with, and removes the example in the end.
+func (r *reader) hasPodman() {
+	if _, err := exec.LookPath("podman"); err != nil {
+		check(r.t, os.MkdirAll(filepath.Join(r.workstation, "bin"), 0o700))
+		check(r.t, os.WriteFile(filepath.Join(r.workstation, "bin/podman"), []byte(dockerAsPodman), 0o700)) //nolint:gosec // a program
+	}
+	r.t.Cleanup(func() {
+		_ = exec.Command("bash", "-c", "podman rmi --force registry.example.org/own/app:v1 || docker rmi --force registry.example.org/own/app:v1").Run()
+	})
 }
 
 // ownNetwork does what the guide tells the reader to do with an editor.

@@ -10,7 +10,7 @@ import (
 func (i *inventory) notice() []byte {
 	var out bytes.Buffer
 	out.WriteString("This bundle consists of the images below. They are made of the work of many others, which is listed by program: the licence\n" +
-		"as an SPDX expression (NOASSERTION: nobody has found it out), where the source is, and in brackets the texts at the end.\n\n")
+		"as an SPDX expression (NOASSERTION: no expression is known; the texts tell), where the source is, and in brackets the texts at the end.\n\n")
 	for _, image := range i.images {
 		fmt.Fprintf(&out, "  %s: %s@%s\n", image.Name, image.Reference, image.Digest)
 	}

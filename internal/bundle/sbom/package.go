@@ -5,7 +5,7 @@ import (
 	"net/url"
 )
 
-// noAssertion is what SPDX has in place of what nobody has found out.
+// noAssertion is what SPDX has in place of an expression that is not known.
 const noAssertion = "NOASSERTION"
 
 // component is something that others made and that is in the bundle: a Go module, or a package of a distribution.

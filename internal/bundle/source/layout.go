@@ -66,7 +66,7 @@ func openLayout(ctx context.Context, path, cache string) (*layout, error) {
 	if info.IsDir() {
 		raw, err = os.ReadFile(filepath.Join(path, fileIndex))
 	} else {
-		l.blobs = newStore(cache)
+		l.blobs = newCache(cache)
 		raw, err = unpack(ctx, path, l.blobs)
 	}
 	if err != nil {

@@ -61,7 +61,7 @@ func Registry(config RegistryConfig) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare asking registries: %w", err)
 	}
-	return &Source{origin: r, blobs: newStore(config.Cache), platform: config.Platform}, nil
+	return &Source{origin: r, blobs: newCache(config.Cache), platform: config.Platform}, nil
 }
 
 // guard keeps credentials and images off connections that anybody can read.

@@ -18,12 +18,16 @@ import (
 // store holds blobs on the disk by their digest, as sha256/<hex>: the blobs of a layout, or the cache of what was downloaded.
 type store struct {
 	dir string
+	// used is told of each blob that is there already.
+	used func(v1.Hash)
 
 	mu   sync.Mutex
 	done map[v1.Hash]func() error
 }
 
-func newStore(dir string) *store { return &store{dir: dir, done: map[v1.Hash]func() error{}} }
+func newStore(dir string) *store {
+	return &store{dir: dir, used: func(v1.Hash) {}, done: map[v1.Hash]func() error{}}
+}
 
 // download opens a blob where it comes from.
 type download func(context.Context) (io.ReadCloser, error)
@@ -39,10 +43,14 @@ func (s *store) ensure(ctx context.Context, blob v1.Descriptor, download downloa
 	}
 	s.mu.Unlock()
 	err := once()
-	if err != nil { // it may be better the next time
-		s.mu.Lock()
-		delete(s.done, blob.Digest)
-		s.mu.Unlock()
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock() // it may be better the next time
+	delete(s.done, blob.Digest)
+	s.mu.Unlock()
+	if ok && ctx.Err() == nil { // what went wrong was with another image, perhaps at another registry
+		return s.get(ctx, blob, download)
 	}
 	return err
 }
@@ -69,6 +77,7 @@ func (s *store) check(ctx context.Context, blob v1.Descriptor) error {
 		return err
 	}
 	defer content.Close()
+	s.used(blob.Digest)
 	return copyChecked(ctx, io.Discard, content, blob)
 }
 
