@@ -60,7 +60,7 @@ func TestProductsHaveAllImages(t *testing.T) {
 		}
 		slices.Sort(got)
 		if !slices.Equal(got, want) {
-			t.Errorf(".local/%s has %v, want %v: make build", name, got, want)
+			t.Errorf(".local/%s has %v, want %v: build it anew, or remove it", name, got, want)
 		}
 	}
 }

@@ -27,7 +27,9 @@ type Program struct {
 	// Volumes are those that the program writes to; Mounts are theirs, and that of a StatefulSet's claim.
 	Volumes []corev1.Volume
 	Mounts  []corev1.VolumeMount
-	Probe   Probe
+	// Grace is how many seconds the program has to end; nil is Kubernetes' default, 30.
+	Grace *int64
+	Probe Probe
 	// CPU and Memory are requests. There are no limits: a control plane that is throttled or killed helps nobody.
 	CPU, Memory string
 	// AtLeast raises requests that are lower.
@@ -137,14 +139,15 @@ func (p Program) template() corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: p.labels()},
 		Spec: corev1.PodSpec{
-			Containers:                   []corev1.Container{container},
-			Volumes:                      append(volumes, p.Volumes...),
-			HostNetwork:                  true,
-			DNSPolicy:                    corev1.DNSDefault, // the cluster's DNS needs the control plane, so the control plane must not need it
-			AutomountServiceAccountToken: ptr.To(false),
-			EnableServiceLinks:           ptr.To(false),
-			PriorityClassName:            "system-node-critical",
-			SecurityContext:              podSecurity(),
+			Containers:                    []corev1.Container{container},
+			Volumes:                       append(volumes, p.Volumes...),
+			TerminationGracePeriodSeconds: p.Grace,
+			HostNetwork:                   true,
+			DNSPolicy:                     corev1.DNSDefault, // the cluster's DNS needs the control plane, so the control plane must not need it
+			AutomountServiceAccountToken:  ptr.To(false),
+			EnableServiceLinks:            ptr.To(false),
+			PriorityClassName:             "system-node-critical",
+			SecurityContext:               podSecurity(),
 		},
 	}
 }

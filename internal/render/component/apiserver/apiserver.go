@@ -80,10 +80,20 @@ func host(in component.Input, node cluster.Node) (staticpod.Workload, error) {
 			// Alive without etcd: restarting the API server does not heal etcd, it only loses the caches.
 			Scheme: corev1.URISchemeHTTPS, Port: cluster.APIServerPort, Live: "/livez?exclude=etcd", Ready: "/readyz",
 		},
+		Grace:   grace(in.Cluster),
 		CPU:     "150m",
 		Memory:  "300Mi",
 		AtLeast: workload.MinAllowed(settings(in.Cluster).Autoscaling),
 	}), nil
+}
+
+// grace is how many seconds the API server has to end. Alone, with an etcd that is replaced at the same time, it waits in vain for its
+// last requests, and the kubelet waits for it before it starts etcd. Among others it says for a while that it is leaving, see flags.
+func grace(c *cluster.Cluster) *int64 {
+	if c.ControlPlane.Worker.Maximum > 1 {
+		return nil // 30, Kubernetes' default
+	}
+	return ptr.To[int64](10)
 }
 
 func secretFiles(in component.Input, node cluster.Node) []workload.Files {
