@@ -154,7 +154,7 @@ func (c *certificates) renewKubelet(ctx context.Context, api client.Client) erro
 	}
 	c.kubelet = nil
 	c.events.normal("CertificateRenewed", "the kubelet's certificate had expired and is renewed")
-	return within(ctx, changeTimeout, func(ctx context.Context) error { return c.Host.Units.Restart(ctx, layout.UnitKubelet) })
+	return c.restart(ctx, layout.UnitKubelet)
 }
 
 // issue returns the certificate and its key as PEM, in one piece. The key is made when there is none.

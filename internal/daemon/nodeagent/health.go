@@ -117,7 +117,7 @@ func (h *health) restart(ctx context.Context, unit, because string) error {
 		return err
 	}
 	h.events.warn("UnitRestarted", because)
-	return within(ctx, changeTimeout, func(ctx context.Context) error { return h.Host.Units.Restart(ctx, unit) })
+	return h.daemon.restart(ctx, unit)
 }
 
 // judge makes the condition from the units' states, and restarts those that are stuck between two of them.

@@ -16,7 +16,8 @@ import (
 
 const (
 	imagesEvery = time.Minute
-	// pullTimeout bounds one pull, and one release of what is not wanted any more: a mirror that trickles must not keep the node from asking another one.
+	// pullTimeout bounds one pull, and one release of what is not wanted any more: a mirror that trickles must not keep the node from
+	// asking another one.
 	pullTimeout = 10 * time.Minute
 )
 
@@ -83,12 +84,10 @@ func (i *images) look(ctx context.Context) error {
 	return err
 }
 
-func (i *images) missing(ctx context.Context, list []image.Wanted) (missing []image.Wanted, err error) {
-	err = within(ctx, runtimeTimeout, func(ctx context.Context) error {
-		missing, err = mirror.Missing(ctx, i.Host.Images, list)
-		return err
-	})
-	return missing, err
+func (i *images) missing(ctx context.Context, list []image.Wanted) ([]image.Wanted, error) {
+	ctx, cancel := context.WithTimeout(ctx, runtimeTimeout)
+	defer cancel()
+	return mirror.Missing(ctx, i.Host.Images, list)
 }
 
 func names(images []image.Wanted) string {

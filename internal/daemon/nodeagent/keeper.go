@@ -222,12 +222,10 @@ func (k *keeper) keep(ctx context.Context) error {
 	return err
 }
 
-func (k *keeper) plan(ctx context.Context, want agent.Want) (plan agent.Plan, err error) {
-	err = within(ctx, changeTimeout, func(ctx context.Context) error {
-		plan, err = k.agent.Plan(ctx, want)
-		return err
-	})
-	return plan, err
+func (k *keeper) plan(ctx context.Context, want agent.Want) (agent.Plan, error) {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	return k.agent.Plan(ctx, want)
 }
 
 // apply does what the plan says, or of it what can be done. The caller holds the hands.

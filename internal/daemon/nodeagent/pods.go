@@ -53,11 +53,7 @@ func (p *pods) lack(ctx context.Context, d *daemon) (lack, err error) {
 	if len(p.manifests) == 0 {
 		return nil, nil
 	}
-	var running []host.Pod
-	err = within(ctx, runtimeTimeout, func(ctx context.Context) error {
-		running, err = d.Host.Observer.Pods(ctx)
-		return err
-	})
+	running, err := d.runningPods(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +69,12 @@ func (p *pods) lack(ctx context.Context, d *daemon) (lack, err error) {
 		}
 	}
 	return nil, nil
+}
+
+func (d *daemon) runningPods(ctx context.Context) ([]host.Pod, error) {
+	ctx, cancel := context.WithTimeout(ctx, runtimeTimeout)
+	defer cancel()
+	return d.Host.Observer.Pods(ctx)
 }
 
 // runs: a pod with the manifest's hash is up, with all of its containers, and none of an older one.

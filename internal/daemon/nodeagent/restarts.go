@@ -103,8 +103,7 @@ func (r *restarts) restart(ctx context.Context, units []string) {
 		if unit == layout.UnitNodeAgent {
 			continue
 		}
-		err := within(ctx, changeTimeout, func(ctx context.Context) error { return r.Host.Units.Restart(ctx, unit) })
-		if err != nil {
+		if err := r.daemon.restart(ctx, unit); err != nil {
 			r.events.warn("UnitRestartFailed", err.Error())
 			continue
 		}

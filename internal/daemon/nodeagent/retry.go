@@ -47,6 +47,11 @@ func within(ctx context.Context, limit time.Duration, do func(context.Context) e
 	return do(ctx)
 }
 
+// restart restarts a unit. The caller holds the hands.
+func (d *daemon) restart(ctx context.Context, unit string) error {
+	return within(ctx, changeTimeout, func(ctx context.Context) error { return d.Host.Units.Restart(ctx, unit) })
+}
+
 // sleep is false when the context ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)

@@ -71,7 +71,7 @@ func (k *keeper) wakeKubelet(ctx context.Context, pod string) error {
 	defer k.hands.Unlock()
 	k.events.warn("UnitRestarted", layout.UnitKubelet+" does not take the changed manifest of "+pod)
 	k.pods.restarted()
-	return within(ctx, changeTimeout, func(ctx context.Context) error { return k.Host.Units.Restart(ctx, layout.UnitKubelet) })
+	return k.restart(ctx, layout.UnitKubelet)
 }
 
 // report says on the Node what it is now (contract node-agent-and-osc §6.3), and ends its turn.

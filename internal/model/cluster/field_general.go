@@ -23,7 +23,7 @@ func generalFields() []FieldSection {
 			effect("region", "label topology.kubernetes.io/region of the Nodes; key region of ConfigMap kube-system/shoot-info"),
 			kept("purpose", "only a garden treats clusters of different purposes differently"),
 			effect("dns.domain", "the API server's name api.DOMAIN: in its certificate, as issuer of service account tokens and in ConfigMap shoot-info"),
-			checked("dns.providers[].type", "somebody else makes the DNS records").only("gardenadm makes no DNS records", "unmanaged"),
+			checked("dns.providers[].type", "somebody else makes the DNS records").only("gardenadm makes no DNS records", dnsUnmanaged),
 			kept("dns.providers[].primary", "there is no other provider"),
 			refused("dns.providers[].domains", "gardenadm makes no DNS records"),
 			refused("dns.providers[].zones", "gardenadm makes no DNS records"),

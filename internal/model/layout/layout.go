@@ -43,6 +43,7 @@ const (
 // Paths on a node.
 const (
 	DirBin     = "/opt/bin"
+	DirUnits   = "/etc/systemd/system"
 	DirCNIBin  = "/opt/cni/bin"
 	DirCNIConf = "/etc/cni/net.d"
 	DirState   = "/var/lib/gardenadm"

@@ -99,7 +99,7 @@ func (o Owned) paths() []string {
 func (o Owned) directories() []string {
 	var directories []string
 	for _, file := range o.paths() {
-		if dir := path.Dir(file); path.Dir(dir) == layout.DirRegistryHosts || path.Dir(dir) == dirUnits {
+		if dir := path.Dir(file); path.Dir(dir) == layout.DirRegistryHosts || path.Dir(dir) == layout.DirUnits {
 			directories = append(directories, dir)
 		}
 	}

@@ -9,14 +9,12 @@ import (
 
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
 
+	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
 
-const (
-	dirUnits = "/etc/systemd/system"
-	// unitMode: systemd shows units' content to every user anyway, and warns about unit files that only root may read.
-	unitMode = 0o644
-)
+// unitMode: systemd shows units' content to every user anyway, and warns about unit files that only root may read.
+const unitMode = 0o644
 
 // Unit is one wanted systemd unit.
 type Unit struct {
@@ -154,8 +152,8 @@ func checkName(name string) error {
 	return nil
 }
 
-func unitPath(unit string) string  { return path.Join(dirUnits, unit) }
-func dropInDir(unit string) string { return path.Join(dirUnits, unit+".d") }
+func unitPath(unit string) string  { return path.Join(layout.DirUnits, unit) }
+func dropInDir(unit string) string { return path.Join(layout.DirUnits, unit+".d") }
 
 // Down says that the unit should be up and is not; a oneshot that is done, and what a timer starts, may be inactive.
 func (u Unit) Down(state host.UnitState) bool {

@@ -77,7 +77,7 @@ func (c *Cleanup) mayGo(dir string) bool {
 	case record.Absent:
 		return path.Dir(dir) != "/" || dir == path.Dir(layout.DirBin)
 	}
-	dropIns := path.Dir(dir) == dirUnits && path.Ext(dir) == ".d"
+	dropIns := path.Dir(dir) == layout.DirUnits && path.Ext(dir) == ".d"
 	return dropIns || withinAny(dir, slices.Concat(data(), []string{layout.DirBin, layout.DirCNIBin, layout.DirState, layout.DirAgent, layout.DirContainerdCA,
 		layout.DirContainerdDropIns, layout.DirRegistryHosts, dirCNIData + "/networks/flannel"}))
 }

@@ -16,7 +16,6 @@ import (
 // What on a machine is gardenadm's or its pods' by name. What has such a name and was there before is not.
 
 const (
-	dirUnits   = "/etc/systemd/system"
 	fileCNI    = layout.DirCNIConf + "/10-flannel.conflist"
 	bridge     = "cni0"
 	dirCNIData = "/var/lib/cni"
@@ -95,7 +94,7 @@ func (c *Cleanup) networksOnDisk(ctx context.Context) []netip.Prefix {
 			out = append(out, prefix.Masked())
 		}
 	}
-	unit, _ := c.Files.Read(ctx, path.Join(dirUnits, layout.UnitNetwork))
+	unit, _ := c.Files.Read(ctx, path.Join(layout.DirUnits, layout.UnitNetwork))
 	words := strings.Fields(string(unit))
 	if at := slices.Index(words, "--services"); at >= 0 && at+1 < len(words) {
 		for _, text := range strings.Split(words[at+1], ",") {

@@ -19,7 +19,7 @@ func (c *Cleanup) ownUnits(ctx context.Context) ([]agent.OwnedUnit, error) {
 	var out []agent.OwnedUnit
 	add := func(unit agent.OwnedUnit) {
 		known := slices.ContainsFunc(out, func(other agent.OwnedUnit) bool { return other.Name == unit.Name })
-		if !known && c.found.before.Tell(path.Join(dirUnits, unit.Name)) != record.There {
+		if !known && c.found.before.Tell(path.Join(layout.DirUnits, unit.Name)) != record.There {
 			out = append(out, unit)
 		}
 	}
@@ -33,10 +33,10 @@ func (c *Cleanup) ownUnits(ctx context.Context) ([]agent.OwnedUnit, error) {
 	if len(c.found.owned.Units) == 0 && !c.found.foreign {
 		usual = append(usual, layout.UnitContainerd)
 	}
-	names, err := c.names(ctx, dirUnits)
+	names, err := c.names(ctx, layout.DirUnits)
 	for _, name := range names {
 		if path.Ext(name) != ".d" && path.Ext(name) != ".wants" && (ownName(name) || slices.Contains(usual, name)) {
-			add(agent.OwnedUnit{Name: name, Files: append(c.dropIns(ctx, name), path.Join(dirUnits, name))})
+			add(agent.OwnedUnit{Name: name, Files: append(c.dropIns(ctx, name), path.Join(layout.DirUnits, name))})
 		}
 	}
 	rank := func(unit agent.OwnedUnit) int {
@@ -54,7 +54,7 @@ func (c *Cleanup) ownUnits(ctx context.Context) ([]agent.OwnedUnit, error) {
 
 // dropIns are those of a unit of ours; what was there before stays.
 func (c *Cleanup) dropIns(ctx context.Context, unit string) []string {
-	dir := path.Join(dirUnits, unit+".d")
+	dir := path.Join(layout.DirUnits, unit+".d")
 	names, _ := c.names(ctx, dir) // one that cannot be read is not removed either
 	var out []string
 	for _, name := range names {
@@ -88,9 +88,9 @@ func (c *Cleanup) removeUnits(ctx context.Context) error {
 		for _, file := range unit.Files {
 			errs = append(errs, c.remove(ctx, file))
 		}
-		errs = append(errs, c.sweep(ctx, path.Join(dirUnits, unit.Name+".d")))
+		errs = append(errs, c.sweep(ctx, path.Join(layout.DirUnits, unit.Name+".d")))
 	}
-	errs = append(errs, c.sweep(ctx, dirUnits), c.Units.Reload(ctx))
+	errs = append(errs, c.sweep(ctx, layout.DirUnits), c.Units.Reload(ctx))
 	for _, unit := range own {
 		errs = append(errs, c.UnitTable.Forget(ctx, unit.Name))
 	}

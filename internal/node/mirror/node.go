@@ -116,8 +116,8 @@ func Missing(ctx context.Context, images host.Images, list []image.Wanted) ([]im
 	return out, nil
 }
 
-// Release unpins what earlier lists of this node had; what a person imported stays. A node that serves others keeps it: somebody may have imported the next release
-// there, or other nodes may not have come that far.
+// Release unpins what earlier lists of this node had; what a person imported stays. A node that serves others keeps all: somebody may have
+// imported the next release there, or other nodes may not have come that far.
 func Release(ctx context.Context, images host.Images, list []image.Wanted) error {
 	if slices.ContainsFunc(list, func(one image.Wanted) bool { return one.Packed }) {
 		return nil

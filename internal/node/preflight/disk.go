@@ -126,7 +126,7 @@ func checkLatency(ctx context.Context, s subject) (string, []Finding, error) {
 // checkReadOnly looks at the places that gardenadm writes to.
 func checkReadOnly(ctx context.Context, s subject) (string, []Finding, error) {
 	dirs := []string{
-		layout.DirBin, layout.DirCNIBin, "/etc/systemd/system", "/etc/kubernetes", layout.DirCNIConf, layout.DirContainerdDropIns,
+		layout.DirBin, layout.DirCNIBin, layout.DirUnits, "/etc/kubernetes", layout.DirCNIConf, layout.DirContainerdDropIns,
 		layout.DirState, layout.DirAgent, layout.DirContainerd, layout.DirKubelet, layout.DirPodLogs,
 	}
 	if s.Role.is(ControlPlane) {

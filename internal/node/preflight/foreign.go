@@ -66,7 +66,7 @@ func (s subject) containerdEvidence(ctx context.Context) ([]string, error) {
 func checkKubelet(ctx context.Context, s subject) (string, []Finding, error) {
 	dirs := []string{"/usr/lib/systemd/system/", "/usr/local/lib/systemd/system/", "/run/systemd/system/"}
 	if !s.own {
-		dirs = append(dirs, "/etc/systemd/system/")
+		dirs = append(dirs, layout.DirUnits+"/")
 	}
 	var found []string
 	for _, dir := range dirs {
@@ -82,12 +82,12 @@ func checkKubelet(ctx context.Context, s subject) (string, []Finding, error) {
 		}
 	}
 	if !s.own {
-		there, err := s.there(ctx, "/etc/systemd/system/"+layout.UnitKubelet)
+		there, err := s.there(ctx, layout.DirUnits+"/"+layout.UnitKubelet)
 		if err != nil {
 			return "", nil, err
 		}
 		if there {
-			found = append(found, "/etc/systemd/system/"+layout.UnitKubelet)
+			found = append(found, layout.DirUnits+"/"+layout.UnitKubelet)
 		}
 	}
 	if len(found) == 0 {

@@ -74,7 +74,7 @@ func RemoveHalfWritten(ctx context.Context, h *host.Host) error {
 		layout.DirState, layout.DirSecrets, path.Dir(layout.FileServingCert), layout.DirAgent, layout.DirAgentCredentials,
 		layout.DirKubelet, path.Dir(layout.FileKubeletCert), path.Dir(layout.FileKubeletConfig), layout.DirKubeletConfig,
 		path.Dir(layout.FileAdminKubeconfig), layout.DirManifests, layout.DirBin, layout.DirCNIBin,
-		path.Dir(layout.FileContainerdConf), layout.DirContainerdDropIns, path.Dir(layout.FileSysctl), path.Dir(layout.FileJournaldConf), dirUnits,
+		path.Dir(layout.FileContainerdConf), layout.DirContainerdDropIns, path.Dir(layout.FileSysctl), path.Dir(layout.FileJournaldConf), layout.DirUnits,
 	} {
 		if err := removeHalfWritten(ctx, h, directory, 0); err != nil {
 			return fmt.Errorf("remove half-written files: %w", err)
@@ -87,9 +87,6 @@ func RemoveHalfWritten(ctx context.Context, h *host.Host) error {
 	}
 	return nil
 }
-
-// dirUnits is where the node's units are.
-const dirUnits = "/etc/systemd/system"
 
 // removeHalfWritten looks into a directory, and into as many levels of directories below it.
 func removeHalfWritten(ctx context.Context, h *host.Host, directory string, levels int) error {
