@@ -143,6 +143,7 @@ func largeNode(name string) *corev1.Node {
 	} {
 		out.Labels[key] = value
 	}
+	out.Annotations[secret.AnnotationPool] = out.Labels["worker.gardener.cloud/pool"] // its agent says so
 	out.Annotations["flannel.alpha.coreos.com/backend-data"] = `{"VNI":1,"VtepMAC":"aa:bb:cc:dd:ee:ff"}`
 	for n := range 50 {
 		image := fmt.Sprintf("registry.example.com/platform/some-team/some-application-%d", n)
