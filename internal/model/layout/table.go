@@ -73,6 +73,7 @@ func directories() []Row {
 	etcd := strconv.Itoa(UID)
 	return []Row{
 		{KindDirectory, "/etc/cni/net.d", "root 0755", "configuration of the pod network, written by flannel"},
+		{KindDirectory, DirUnits, "root 0755", "units and their drop-ins"},
 		{KindDirectory, DirContainerdDropIns, "root 0755", "containerd settings that this host needs"},
 		{KindDirectory, DirContainerdCA, "root 0755", "authorities that containerd trusts besides those of the machine"},
 		{KindDirectory, DirRegistryHosts, "root 0755", "registries: mirrors, authorities and credentials; files with credentials 0600"},
