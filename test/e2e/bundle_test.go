@@ -35,6 +35,7 @@ func wrongBit(offset string) string {
 // TestBundleFile: a file that is not as it was made is refused before anything is touched, and the images of one that is are exactly
 // those that the cluster runs.
 func TestBundleFile(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	dir := t.TempDir()
 	s.makeKeys(dir, "private", "public")

@@ -16,6 +16,7 @@ import (
 // TestDiagnosis breaks a node in ways that take its API away: status names cause, evidence, fix and code, logs shows what the
 // part said, and what is mended is healthy again.
 func TestDiagnosis(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	node := s.bootBare("machine-0")
 	// A binary of its own: what is told here must not depend on when somebody ran make build.

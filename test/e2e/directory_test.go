@@ -19,6 +19,7 @@ import (
 
 // TestDirectory: init from a directory of manifests that sets most fields, and their effect read from what runs.
 func TestDirectory(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	node := s.boot("machine-0")
 	node.layManifests(s.shoots("most-fields"), "/root/shoot")

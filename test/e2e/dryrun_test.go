@@ -7,6 +7,7 @@ import (
 
 // TestDryRun: what is printed is what init then lays on the machine, without a secret in it, and printing changes nothing.
 func TestDryRun(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	node := s.boot("cp-1")
 	list := func() string {

@@ -56,6 +56,7 @@ type result struct {
 
 // TestFaultsOfMachine: init itself ends with cause, fix and code for everything that preflight finds wrong with a machine.
 func TestFaultsOfMachine(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	node := s.boot("preflight")
 	var results []result

@@ -29,6 +29,7 @@ func hasCluster(s *story, machine *host) {
 
 // TestGuides does what the guides tell, command by command, in their order.
 func TestGuides(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	for _, one := range []guide{
 		{"air-gap", func(*story, *host) {}, 1, 8},

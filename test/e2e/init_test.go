@@ -42,6 +42,7 @@ spec:
 
 // TestInit is the first walk: one bare machine in an air gap becomes a cluster, is used, loses power and comes back by itself.
 func TestInit(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	node := s.boot("machine-0") // the name in the golden files
 	s.cutIsReal(node)

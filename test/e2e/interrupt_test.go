@@ -19,6 +19,7 @@ done
 
 // TestInterrupt: Ctrl-C ends init cleanly with exit code 130, and the same command goes on.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	node := s.boot("cp-1")
 	for _, task := range []string{"import images", "wait for the API server", "wait for the node"} {
@@ -32,6 +33,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestFullDisk: the disk of the images is full in the middle of the import; with room again, the same command converges.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	node := s.boot("cp-1")
 	node.run("bash", "-c", "mkdir -p /var/lib/containerd && mount -t tmpfs -o size=120m tmpfs /var/lib/containerd")

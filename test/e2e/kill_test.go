@@ -30,6 +30,7 @@ echo "not reached"
 // TestStaircase: on one machine, init is killed in each task in turn. In the end there is the cluster of an uninterrupted run,
 // with the authorities that were issued first.
 func TestStaircase(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	whole := s.boot("whole")
 	tasks := tasksOf(whole.run("bash", "-c", "gardenadm init --bundle /root/bundle 2>&1 >/dev/null"))

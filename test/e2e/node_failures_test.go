@@ -12,6 +12,7 @@ import (
 
 // TestNodeFailures: what happens to workers, and to the node that they have images from; each comes back without help.
 func TestNodeFailures(t *testing.T) {
+	t.Parallel()
 	failures(t, 10*time.Second, time.Second)
 }
 

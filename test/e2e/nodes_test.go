@@ -40,6 +40,7 @@ spec:
 // TestNodes: one control plane node from a bundle and two workers from the program alone, in an air gap; pods on different nodes
 // talk, the API reaches pods on every node, and what is wrong on a node is put right.
 func TestNodes(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	c := s.newCluster("worker-1")
 	c.joinSecretly(s.bootJoiners("worker-2")[0])

@@ -71,6 +71,7 @@ var machineFaults = map[string]struct{ spoil, mend, code, mention string }{
 
 // TestPreflight: a good machine passes and is not touched, a faulty one is told why, and init refuses it before it changes anything.
 func TestPreflight(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	node := s.boot("preflight")
 	node.run("systemctl", "is-system-running", "--wait")

@@ -86,6 +86,7 @@ type plantRegistry struct {
 // TestRegistry: a bundle is packed from a private registry, and the nodes pull from it with a proxy, a mirror, an authority and a password,
 // none of which reaches a static pod or a log.
 func TestRegistry(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	r := s.bootRegistry()
 	r.pushAll()
@@ -219,9 +220,7 @@ func (r *plantRegistry) pushAll() {
 	for _, one := range r.images(r.story.product(".local/bundle")) {
 		r.push(wanted[one.name], one.image)
 	}
-	workload := filepath.Join(r.story.root, ".local/testimage")
-	r.story.goRun("./hack/build", "testimage", "-o", workload)
-	r.push(r.address()+"/library/echo:v1", r.images(workload)[0].image)
+	r.push(r.address()+"/library/echo:v1", r.images(r.story.testImage())[0].image)
 }
 
 type namedImage struct {

@@ -27,6 +27,7 @@ const lastKnown = "/var/lib/gardener-node-agent/last-known-osc.yaml"
 // TestRenewal: a machine that is to join finds out what keeps it and the control plane apart; the cluster's certificates are renewed on
 // demand, and by themselves when all of them ended while the only control plane node was off.
 func TestRenewal(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	c := s.newCluster()
 	worker := s.bootJoiners("worker-1")[0]

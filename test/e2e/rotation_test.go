@@ -21,6 +21,7 @@ const kubeletCertificate = "/var/lib/kubelet/pki/kubelet-client-current.pem"
 // TestKubeletRotation: the kubelet replaces the client certificate that it was given by a request of its own.
 // The one that init issues lives for a month, so the test lays a short one, signed by the cluster's own authority.
 func TestKubeletRotation(t *testing.T) {
+	t.Parallel()
 	s := newStory(t)
 	node := s.boot("cp-1")
 	node.run("gardenadm", "init", "--bundle", "/root/bundle")

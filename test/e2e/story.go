@@ -1,5 +1,8 @@
 // Package e2e turns what a user does into stories that drive the gardenadm binary on machine containers.
 // Used by `make test` and `make bench`.
+//
+// Stories run side by side (t.Parallel), as many as there are processors: they wait more than they compute. Those that compare a machine
+// with itself run alone, as the kernel is shared and has settings that every init writes, and so do matrices and benchmarks, whose figures count.
 package e2e
 
 import (
@@ -135,10 +138,16 @@ func (s *story) product(path string) string {
 // importTestImage brings the image of the test workload to the node as a user's own images come into an air gap.
 func (h *host) importTestImage() {
 	h.story.Helper()
-	image := filepath.Join(h.story.root, ".local/testimage")
-	h.story.goRun("./hack/build", "testimage", "-o", image)
-	check(h.story, h.Copy(h.story.ctx, image, "/root/testimage"))
+	check(h.story, h.Copy(h.story.ctx, h.story.testImage(), "/root/testimage"))
 	h.run("gardenadm", "bundle", "import", "/root/testimage")
+}
+
+// testImage is a layout with the image of the test workload.
+func (s *story) testImage() string {
+	s.Helper()
+	image := filepath.Join(s.TempDir(), "testimage")
+	s.goRun("./hack/build", "testimage", "-o", image)
+	return image
 }
 
 // gardenadm runs the program on this computer and returns its stdout.
