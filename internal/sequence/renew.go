@@ -2,6 +2,7 @@ package sequence
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -149,6 +150,16 @@ func (r *Renew) works(ctx context.Context) error {
 	}
 	if err := api.Ready(ctx); err != nil {
 		return err
+	}
+	if r.ControlPlane {
+		// It goes on running and notices by itself that its files changed.
+		shown, err := api.ServerCertificate(ctx)
+		if err != nil {
+			return err
+		}
+		if !hoststep.IssuedSince(shown.NotBefore, r.Since) {
+			return errors.New("wait for the API server to show its new certificate: it still has the old one")
+		}
 	}
 	name, err := hoststep.AgentSecret(ctx, r.Host)
 	if err != nil {

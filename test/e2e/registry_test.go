@@ -86,7 +86,6 @@ type plantRegistry struct {
 // TestRegistry: a bundle is packed from a private registry, and the nodes pull from it with a proxy, a mirror, an authority and a password,
 // none of which reaches a static pod or a log.
 func TestRegistry(t *testing.T) {
-	t.Parallel()
 	s := newStory(t)
 	r := s.bootRegistry()
 	r.pushAll()

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/x509"
@@ -163,7 +164,18 @@ func sameAs(before, after []certificate) error {
 	return nil
 }
 
+// certificatesAreRenewed: nothing of the control plane is restarted for it, and the API answers all the while.
 func (c *cluster) certificatesAreRenewed() {
+	processes := c.cp.controlPlaneProcesses()
+	stop := c.watchAPI()
+	defer func() {
+		if failures := stop(); len(failures) > 0 {
+			c.Errorf("the API failed %d times meanwhile, first with: %s", len(failures), failures[0])
+		}
+		if after := c.cp.controlPlaneProcesses(); after != processes {
+			c.Errorf("the control plane was restarted: processes were\n%s and are\n%s", processes, after)
+		}
+	}()
 	for _, node := range []*host{c.cp, c.workers[0]} {
 		before, began := node.certificates(), time.Now()
 		c.Logf("%s\n%s", node.Name(), node.run("gardenadm", "certs", "renew"))
@@ -173,6 +185,32 @@ func (c *cluster) certificatesAreRenewed() {
 		}
 		c.ready()
 	}
+}
+
+func (h *host) controlPlaneProcesses() string {
+	h.story.Helper()
+	var out strings.Builder
+	for _, one := range controlPlane {
+		fmt.Fprintf(&out, "%s %s\n", one.program, strings.TrimSpace(h.run("pgrep", "-x", one.program[:min(15, len(one.program))])))
+	}
+	return out.String()
+}
+
+// watchAPI asks the API server about once a second until it is stopped; what it returns then are the failures.
+func (c *cluster) watchAPI() (stop func() []string) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	done := make(chan []string)
+	go func() {
+		var failures []string
+		for ctx.Err() == nil {
+			if out, err := c.cp.Exec(ctx, "/opt/bin/kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", "--raw=/readyz", "--request-timeout=2s"); err != nil && ctx.Err() == nil {
+				failures = append(failures, fmt.Sprintf("%v: %s", err, out.Stderr))
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		done <- failures
+	}()
+	return func() []string { cancel(); return <-done }
 }
 
 // controlPlaneWasOff: all certificates but authorities end while the machine is off.

@@ -2,7 +2,7 @@
 // Used by `make test` and `make bench`.
 //
 // Stories run side by side (t.Parallel), as many as there are processors: they wait more than they compute. Those that compare a machine
-// with itself run alone, as the kernel is shared and has settings that every init writes, and so do matrices and benchmarks, whose figures count.
+// with itself run alone, as the kernel is shared and has settings that every init writes; so do those that set the environment, and matrices and benchmarks, whose figures count.
 package e2e
 
 import (

@@ -4,6 +4,8 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"net/http"
@@ -31,6 +33,7 @@ type Client struct {
 	client.Client
 	http    *http.Client
 	host    string
+	tls     *tls.Config
 	changes atomic.Int64
 }
 
@@ -92,7 +95,11 @@ func connect(config *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make client for %s: %w", config.Host, err)
 	}
-	return &Client{Client: inner, http: httpClient, host: config.Host}, nil
+	verify, err := rest.TLSConfigFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("make client for %s: %w", config.Host, err)
+	}
+	return &Client{Client: inner, http: httpClient, host: config.Host, tls: verify}, nil
 }
 
 // Ready is nil when the API server answers its readiness check. The connection is verified with the kubeconfig's authority,
@@ -113,6 +120,22 @@ func (c *Client) Ready(ctx context.Context) error {
 		return fmt.Errorf("ask API server: /readyz says %s", response.Status)
 	}
 	return nil
+}
+
+// ServerCertificate is what the API server shows on a new connection.
+func (c *Client) ServerCertificate(ctx context.Context) (*x509.Certificate, error) {
+	server, err := url.Parse(c.host)
+	if err != nil {
+		return nil, fmt.Errorf("look at the API server's certificate: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	conn, err := (&tls.Dialer{Config: c.tls}).DialContext(ctx, "tcp", server.Host)
+	if err != nil {
+		return nil, fmt.Errorf("look at the API server's certificate: %w", err)
+	}
+	defer conn.Close()
+	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0], nil
 }
 
 // ApplyObjects makes the objects exist as given, server-side, in the given order. Fields that others own stay theirs unless they are in conflict.

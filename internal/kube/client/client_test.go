@@ -1,8 +1,10 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -226,6 +228,28 @@ func TestReadyRefusesAnotherAuthority(t *testing.T) {
 	})
 	if err := c.Ready(t.Context()); err == nil || asked {
 		t.Errorf("got %v, asked %v", err, asked)
+	}
+}
+
+// Each look is at a new connection: a server that goes on may show another certificate than before.
+func TestServerCertificate(t *testing.T) {
+	var shown []byte
+	c := serving(t, func(http.ResponseWriter, *http.Request) {}, func(server *httptest.Server) []byte {
+		shown = server.Certificate().Raw
+		return own(server)
+	})
+	if got, err := c.ServerCertificate(t.Context()); err != nil || !bytes.Equal(got.Raw, shown) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	other := serving(t, func(http.ResponseWriter, *http.Request) {}, own)
+	set, err := secret.Issuer{Store: &secret.Memory{}}.Ensure(t.Context(), secret.Authorities())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.tls.RootCAs = x509.NewCertPool()
+	other.tls.RootCAs.AppendCertsFromPEM(set.Get(secret.AuthorityCluster, "", secret.DataCACert))
+	if got, err := other.ServerCertificate(t.Context()); err == nil {
+		t.Errorf("a certificate of another authority is believed: %v", got.Subject)
 	}
 }
 

@@ -19,7 +19,7 @@ type Workload struct {
 // Pod is a static pod, ready to be laid on a node.
 type Pod struct {
 	Name string
-	// Hash changes exactly when the manifest or the content of any of its files changes;
+	// Hash changes exactly when the manifest changes, or the content of a file that the program does not read anew (AnnotationReread);
 	// it is also the manifest's annotation gardener.cloud/config.mirror.
 	Hash string
 	// Manifest is the pod as YAML, for /etc/kubernetes/manifests/<Name>.yaml.
@@ -33,6 +33,8 @@ type File struct {
 	Path string
 	Mode uint32
 	Data []byte
+
+	reread bool // by the program, so that other content restarts nothing
 }
 
 // Directory is a writable directory that must exist before the pod starts.

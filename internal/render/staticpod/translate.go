@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,9 @@ const (
 	// AnnotationHash carries the hash of the pod; kubelet copies it to the mirror pod, so that the API tells which
 	// content a node runs (contract node-agent-and-osc §6.3 step 14 and §7 metadata).
 	AnnotationHash = "gardener.cloud/config.mirror"
+	// AnnotationReread on a ConfigMap or Secret of a workload says that the program reads its files anew when they change: the static pod
+	// goes on with other content (decision 0009).
+	AnnotationReread = "node.gardenadm.dev/reread"
 	// LabelStaticPod marks the mirror pods of translated workloads (contract node-agent-and-osc §7 metadata).
 	LabelStaticPod = "static-pod"
 
@@ -147,8 +151,15 @@ func refuseReferences(spec corev1.PodSpec) error {
 	return nil
 }
 
-// hashOf covers the pod and the contents of its files, so that changed content restarts the pods that mount it and no others.
+// hashOf covers the pod and the contents of its files, so that changed content restarts the pods that mount it and no others. Of files
+// that the program reads anew it covers only that they are there.
 func hashOf(pod manifest, files []File) (string, error) {
+	files = slices.Clone(files)
+	for i := range files {
+		if files[i].reread {
+			files[i].Data = nil
+		}
+	}
 	// Encoded as one JSON document: maps are sorted and contents cannot run into each other.
 	raw, err := json.Marshal(struct {
 		Pod   manifest

@@ -3,6 +3,7 @@ package staticpod_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,35 @@ func TestHash(t *testing.T) {
 	annotated.Deployment.Spec.Template.Annotations = map[string]string{staticpod.AnnotationHash: "stale"}
 	if translate(t, annotated).Hash != hashTwo {
 		t.Error("an earlier hash changes the hash")
+	}
+}
+
+func TestWhatIsReadAnewRestartsNothing(t *testing.T) {
+	reread := func(key, cert string) staticpod.Pod {
+		w := server("one", "tls")
+		w.Secrets[0].Annotations = map[string]string{staticpod.AnnotationReread: "true"}
+		w.Secrets[0].Data = map[string][]byte{"tls.key": []byte(key), "tls.crt": []byte(cert)}
+		return translate(t, w)
+	}
+	one, other := reread("a", "b"), reread("c", "d")
+	if one.Hash != other.Hash || !bytes.Equal(one.Manifest, other.Manifest) {
+		t.Error("other content makes another pod")
+	}
+	contents := func(pod staticpod.Pod) (out []string) {
+		for _, file := range pod.Files {
+			out = append(out, string(file.Data))
+		}
+		return out
+	}
+	if got := contents(other); !slices.Contains(got, "c") || !slices.Contains(got, "d") {
+		t.Errorf("the files have %q", got)
+	}
+	w := server("one", "tls")
+	w.Secrets[0].Annotations = map[string]string{staticpod.AnnotationReread: "true"}
+	secret := w.Deployment.Spec.Template.Spec.Volumes[1].Secret
+	secret.Items = append(secret.Items, corev1.KeyToPath{Key: "tls.crt", Path: "again.pem"})
+	if translate(t, w).Hash == one.Hash {
+		t.Error("one more file leaves the hash")
 	}
 }
 

@@ -17,7 +17,12 @@ import (
 const fileMode = 0o640
 
 // sources are the ConfigMaps and Secrets that volumes may refer to, by "kind/name".
-type sources map[string]map[string][]byte
+type sources map[string]source
+
+type source struct {
+	data   map[string][]byte
+	reread bool
+}
 
 const (
 	kindConfigMap = "ConfigMap"
@@ -34,7 +39,7 @@ func newSources(w Workload) sources {
 		for key, value := range object.Data {
 			data[key] = []byte(value)
 		}
-		out[kindConfigMap+"/"+object.Name] = data
+		out[kindConfigMap+"/"+object.Name] = source{data, object.Annotations[AnnotationReread] == "true"}
 	}
 	for _, object := range w.Secrets {
 		data := maps.Clone(object.Data)
@@ -44,7 +49,7 @@ func newSources(w Workload) sources {
 		for key, value := range object.StringData { // as the API server does: stringData wins
 			data[key] = []byte(value)
 		}
-		out[kindSecret+"/"+object.Name] = data
+		out[kindSecret+"/"+object.Name] = source{data, object.Annotations[AnnotationReread] == "true"}
 	}
 	return out
 }
@@ -74,7 +79,9 @@ func rewriteVolumes(pod string, spec *corev1.PodSpec, from sources) ([]File, err
 			return nil, err
 		}
 		for _, key := range slices.Sorted(maps.Keys(content)) {
-			files = append(files, File{Path: path.Join(dir, key), Mode: fileMode, Data: content[key]})
+			file := content[key]
+			file.Path, file.Mode = path.Join(dir, key), fileMode
+			files = append(files, file)
 		}
 		kind := corev1.HostPathDirectory
 		if len(content) == 0 {
@@ -121,23 +128,23 @@ func projections(volume string, list []corev1.VolumeProjection) ([]reference, er
 	return out, nil
 }
 
-// read returns the content of a volume by path.
-func read(volume string, references []reference, from sources) (map[string][]byte, error) {
-	out := map[string][]byte{}
+// read returns the content of a volume by path below it.
+func read(volume string, references []reference, from sources) (map[string]File, error) {
+	out := map[string]File{}
 	for _, reference := range references {
 		optional := reference.optional != nil && *reference.optional
-		data, found := from[reference.kind+"/"+reference.name]
+		object, found := from[reference.kind+"/"+reference.name]
 		if !found && !optional {
 			return nil, fmt.Errorf("volume %q: %s %q is not part of the workload", volume, reference.kind, reference.name)
 		}
 		items := reference.items
 		if len(items) == 0 {
-			for _, key := range slices.Sorted(maps.Keys(data)) {
+			for _, key := range slices.Sorted(maps.Keys(object.data)) {
 				items = append(items, corev1.KeyToPath{Key: key, Path: key})
 			}
 		}
 		for _, item := range items {
-			value, found := data[item.Key]
+			value, found := object.data[item.Key]
 			switch {
 			case !found && optional:
 				continue
@@ -150,7 +157,7 @@ func read(volume string, references []reference, from sources) (map[string][]byt
 			if _, taken := out[name]; taken {
 				return nil, fmt.Errorf("volume %q: %s %q: path %q of key %q is already taken", volume, reference.kind, reference.name, item.Path, item.Key)
 			}
-			out[name] = value
+			out[name] = File{Data: value, reread: object.reread}
 		}
 	}
 	return out, nil

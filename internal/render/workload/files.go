@@ -5,6 +5,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/gardenadm/gardenadm/internal/render/staticpod"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
@@ -51,9 +52,12 @@ func Issued(set secret.Set, spec secret.Spec, path string, dataKeys ...string) F
 	return Secret(spec.Name, path, data)
 }
 
-// Certificate makes a directory of tls.crt and tls.key.
+// Certificate makes a directory of tls.crt and tls.key. All programs of the control plane read theirs anew: etcd with each connection,
+// the others when the files change.
 func Certificate(set secret.Set, spec secret.Spec, path string) Files {
-	return Issued(set, spec, path, secret.DataCert, secret.DataKey)
+	out := Issued(set, spec, path, secret.DataCert, secret.DataKey)
+	out.Secret.Annotations = map[string]string{staticpod.AnnotationReread: "true"}
+	return out
 }
 
 // Bundle makes a directory with the certificate of an authority, never its key.

@@ -68,8 +68,7 @@ func AgentSecret(ctx context.Context, h *host.Host) (string, error) {
 func WaitForNewCertificates(ctx context.Context, h *host.Host, since time.Time) error {
 	var old []string
 	for _, one := range diagnosis.Certificates(ctx, h) {
-		// Certificates are dated back, because clocks differ.
-		if !one.Authority && configured(one.Path) && one.Begins.Add(secret.BackDate).Before(since.Truncate(time.Second)) && !slices.Contains(old, one.Path) {
+		if !one.Authority && configured(one.Path) && !IssuedSince(one.Begins, since) && !slices.Contains(old, one.Path) {
 			old = append(old, one.Path)
 		}
 	}
@@ -77,6 +76,11 @@ func WaitForNewCertificates(ctx context.Context, h *host.Host, since time.Time) 
 		return fmt.Errorf("wait for new certificates: %d files still have the old ones, among them %s", len(old), old[0])
 	}
 	return nil
+}
+
+// IssuedSince says whether a certificate that begins then was issued since the time: certificates are dated back, because clocks differ.
+func IssuedSince(begins, since time.Time) bool {
+	return !begins.Add(secret.BackDate).Before(since.Truncate(time.Second))
 }
 
 // configured says whether a file is of the node's configuration: those of kubelet and node agent are not.

@@ -66,15 +66,14 @@ func host(in component.Input, _ cluster.Node) (staticpod.Workload, error) {
 		Role:    "controller-manager",
 		Image:   ref,
 		Command: workload.Command(name, flags(in.Cluster)),
-		Files: []workload.Files{
-			workload.Kubeconfig(in.Secrets, client()),
+		Files: append(workload.Kubeconfig(in.Secrets, client()),
 			workload.Bundle(in.Secrets, secret.AuthorityCluster, dirCA),
 			workload.Bundle(in.Secrets, secret.AuthorityFrontProxy, dirFrontProxyCA),
 			// The two authorities with which it signs certificate requests, keys included.
 			workload.Issued(in.Secrets, secret.Authority(secret.AuthorityClient), dirClientCA, secret.DataCACert, secret.DataCAKey),
 			workload.Issued(in.Secrets, secret.Authority(secret.AuthorityKubelet), dirKubeletCA, secret.DataCACert, secret.DataCAKey),
 			workload.Issued(in.Secrets, secret.ServiceAccountKey(), dirServiceAccount, secret.DataSigningKey),
-		},
+		),
 		Probe: workload.Probe{
 			Scheme: corev1.URISchemeHTTPS, Port: layout.PortControllerManager, Live: "/healthz", Ready: "/healthz",
 		},

@@ -62,10 +62,9 @@ func host(in component.Input, _ cluster.Node) (staticpod.Workload, error) {
 		Role:    "scheduler",
 		Image:   ref,
 		Command: workload.Command(name, flags(settings)),
-		Files: []workload.Files{
+		Files: append(workload.Kubeconfig(in.Secrets, client()),
 			workload.Config(name+"-config", path.Dir(fileConfig), map[string]string{path.Base(fileConfig): config}),
-			workload.Kubeconfig(in.Secrets, client()),
-		},
+		),
 		Probe: workload.Probe{
 			Scheme: corev1.URISchemeHTTPS, Port: layout.PortScheduler, Live: "/livez", Ready: "/readyz",
 		},
