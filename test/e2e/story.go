@@ -1,8 +1,9 @@
 // Package e2e turns what a user does into stories that drive the gardenadm binary on machine containers.
 // Used by `make test` and `make bench`.
 //
-// Stories run side by side (t.Parallel), as many as there are processors: they wait more than they compute. Those that compare a machine
-// with itself run alone, as the kernel is shared and has settings that every init writes; so do those that set the environment, and matrices and benchmarks, whose figures count.
+// Stories run side by side (t.Parallel), as many as there are processors: they wait more than they compute. Some run alone: those that
+// compare a machine with itself, as the kernel is shared and has settings that every init writes, those that set the environment, and
+// matrices and benchmarks, whose figures count.
 package e2e
 
 import (
