@@ -19,6 +19,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/proxy"
 	"github.com/gardenadm/gardenadm/internal/node/proxy/control"
+	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
 // nodeStatus is what `status -o json` prints.
@@ -104,9 +105,11 @@ func gatherStatus(ctx context.Context, h *host.Host) (nodeStatus, error) {
 	}
 	out.API = <-api
 	expired := len(certificates) > 0 && time.Now().After(certificates[0].Expires)
-	out.Healthy = out.Good() && out.API.good() && !expired
+	wentBack := hoststep.WentBack(ctx, h, time.Time{})
+	out.API.Refused = wentBack != nil
+	out.Healthy = out.Good() && out.API.good() && !expired && wentBack == nil
 	if !out.Healthy {
-		out.diagnose(ctx, h)
+		out.diagnose(ctx, h, wentBack)
 	}
 	return out, ctx.Err()
 }
@@ -142,13 +145,18 @@ func askProxy(ctx context.Context) *proxy.State {
 	return &state
 }
 
-func (s *nodeStatus) diagnose(ctx context.Context, h *host.Host) {
+// diagnose looks for a fault; without one there is what is known already.
+func (s *nodeStatus) diagnose(ctx context.Context, h *host.Host, known error) {
 	look := diagnosis.ControlPlane
 	if s.API.Ready {
 		look = diagnosis.Workloads
 	}
 	if s.fault = look(ctx, h); s.fault == nil {
-		return
+		faults := fault.Of(known)
+		if len(faults) == 0 {
+			return
+		}
+		s.fault = faults[0]
 	}
 	entry, _ := fault.Find(s.fault.Code)
 	s.Diagnosis = &statusFault{Code: s.fault.Code, Title: entry.Title, Cause: s.fault.Cause.Error(), Evidence: s.fault.Evidence, Fix: cmp.Or(s.fault.Fix, entry.Fix)}

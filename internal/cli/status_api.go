@@ -42,6 +42,8 @@ type apiStatus struct {
 	// Configuration is what this node has applied, and Published what is to be; "" when it is not known.
 	Configuration string `json:"configuration,omitempty"`
 	Published     string `json:"published,omitempty"`
+	// Refused: this node went back from what is published (GA-2508).
+	Refused bool `json:"refused,omitempty"`
 }
 
 // clusterNode is a node in a few words.

@@ -102,6 +102,9 @@ func (s apiStatus) describeConfiguration() string {
 	if s.Configuration == s.Published {
 		return "as published"
 	}
+	if s.Refused {
+		return fmt.Sprintf("%.12s is applied, %.12s is published, and this node went back from it", s.Configuration, s.Published)
+	}
 	return fmt.Sprintf("%.12s is applied, %.12s is published: it comes when it is this node's time", s.Configuration, s.Published)
 }
 

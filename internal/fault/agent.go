@@ -9,6 +9,7 @@ const (
 	NodeConfiguration  Code = "GA-2505"
 	RenewalUnreachable Code = "GA-2506"
 	NoCertificates     Code = "GA-2507"
+	WentBack           Code = "GA-2508"
 )
 
 func agents() []Entry {
@@ -34,5 +35,8 @@ func agents() []Entry {
 		{NoCertificates, Precondition, "this machine has no certificates of a cluster",
 			"Programs of a node have certificates in /var/lib/kubelet/pki and other places, and none of these has any: the machine is no node, or was reset.",
 			"run the command on a node; gardenadm init or join makes this machine one"},
+		{WentBack, Precondition, "the control plane does not work with its new configuration",
+			"etcd or the API server ended, or did not answer for five minutes, with the settings that the Shoot got. The node agent went back to those that they worked with last, so that the API is there; the node takes no configuration with this control plane again. The message says what was seen.",
+			"correct in the manifests what the message names, then gardenadm init -d DIRECTORY again; with the same manifests it is tried once more"},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"time"
 
 	extensionsv1alpha1 "github.com/gardener/gardener/pkg/apis/extensions/v1alpha1"
 
@@ -54,8 +55,9 @@ type Init struct {
 	secrets secret.Set
 	config  *extensionsv1alpha1.OperatingSystemConfig
 	api     *kube.Client
-	// answered: the API server answered before this run did anything.
+	// answered: the API server answered before this run did anything; began is when it did.
 	answered bool
+	began    time.Time
 }
 
 // Unchanged says, after Run, that the cluster was there already and nothing had to be changed.
@@ -184,11 +186,8 @@ func (i *Init) lookForAPI(ctx context.Context) error {
 	}
 	notReady := api.Ready(ctx)
 	if notReady == nil {
-		i.api, i.answered = api, true
+		i.api, i.answered, i.began = api, true, time.Now()
 		return i.checkUpdate(ctx)
-	}
-	if err := hoststep.SameManifests(ctx, i.Host, *i.Manifests); err != nil {
-		return flow.Permanent(err)
 	}
 	kept, err := i.secretStore().Load(ctx)
 	if err != nil {
@@ -199,7 +198,7 @@ func (i *Init) lookForAPI(ctx context.Context) error {
 		return flow.Permanent(err)
 	}
 	if hoststep.HasIrreplaceable(kept, wanted) {
-		return nil
+		return flow.Permanent(hoststep.SameManifests(ctx, i.Host, *i.Manifests))
 	}
 	return fault.New(fault.SecretsInAPI, "%w: %w", hoststep.ErrControlPlaneWithoutSecrets, notReady)
 }
@@ -354,9 +353,31 @@ func (i *Init) Reconcile() *flow.Graph {
 	return reconcile.Graph(reconcile.Input{
 		Input: i.renderInput(), API: i.api, Node: i.Node,
 		Explain: func(wait func(context.Context) error) func(context.Context) error {
+			if i.answered {
+				return i.changed(wait)
+			}
 			return i.diagnosed(diagnosis.All, wait)
 		},
 	})
+}
+
+// changed explains a wait of a run that changes a cluster. An API server that ends with its new settings is no reason to give up: the node
+// agent goes back to the former ones, and says why.
+func (i *Init) changed(wait func(context.Context) error) func(context.Context) error {
+	explained := i.diagnosed(diagnosis.All, wait)
+	away := &diagnosis.Watch{Scope: diagnosis.Control}
+	return func(ctx context.Context) error {
+		if back := hoststep.WentBack(ctx, i.Host, i.began); back != nil {
+			return flow.Permanent(back)
+		}
+		if err := i.api.Ready(ctx); err != nil {
+			if found, _ := away.Look(ctx, i.Host); found != nil {
+				return fmt.Errorf("%w: %w", err, found)
+			}
+			return err
+		}
+		return explained(ctx)
+	}
 }
 
 func (i *Init) forgetSecrets(ctx context.Context) error { return hoststep.ForgetSecrets(ctx, i.Host) }

@@ -30,5 +30,8 @@ func (i *Init) checkUpdate(ctx context.Context) error {
 	if err != nil {
 		return flow.Permanent(err)
 	}
-	return flow.Permanent(cluster.ValidateUpdate(old.Shoot, i.Cluster.Shoot))
+	if err := cluster.ValidateUpdate(old.Shoot, i.Cluster.Shoot); err != nil {
+		return flow.Permanent(err)
+	}
+	return hoststep.TryAgain(ctx, i.Host)
 }

@@ -38,6 +38,7 @@ func TestDirectory(t *testing.T) {
 	t.Run("API", node.apiIsAsWished)
 	t.Run("cluster", node.clusterIsAsWished)
 
+	t.Run("fatal settings", node.fatalSettingsAreTakenBack)
 	t.Run("again", func(t *testing.T) {
 		for _, args := range [][]string{{"-d", "/root/shoot", "--zone", "zone-a"}, {}} {
 			out := node.run(append([]string{"gardenadm", "init", "--bundle", "/root/bundle"}, args...)...)
@@ -47,6 +48,37 @@ func TestDirectory(t *testing.T) {
 		}
 		node.run("sed", "-i", "s/services: 100.64.0.0/services: 100.72.0.0/", "/root/shoot/shoot.yaml")
 		node.initFails(t, "an impossible change", "-d /root/shoot --zone zone-a", "GA-1002", "spec.networking.services")
+	})
+}
+
+// fatalSettingsAreTakenBack: nothing that can be checked beforehand is wrong with the expression, and the API server dies of it. The node
+// goes back by itself, init says why, and the corrected manifests are taken.
+func (h *host) fatalSettingsAreTakenBack(t *testing.T) {
+	const file, good, fatal = "/root/shoot/api-server.yaml", "in request.groups", "in request.nothing"
+	h.run("sed", "-i", "s/"+good+"/"+fatal+"/", file)
+	began := time.Now()
+	h.initFails(t, "settings that the API server dies of", "-d /root/shoot --zone zone-a", "GA-2508", "request.nothing")
+	t.Logf("init says so after %s", time.Since(began).Round(time.Second))
+	h.story.eventually("the API answers again", 2*time.Minute, func() error {
+		_, err := h.kubectl("get", "--raw=/readyz")
+		return err
+	})
+	t.Logf("the API answers %s after the change", time.Since(began).Round(time.Second))
+	if out, err := h.Exec(h.story.ctx, "gardenadm", "status"); err == nil || !strings.Contains(out.Stdout, "went back") || !strings.Contains(out.Stderr, "GA-2508") {
+		t.Errorf("status: %v\n%s%s", err, out.Stdout, out.Stderr)
+	}
+	h.run("sed", "-i", "s/"+fatal+"/"+good+"/", file)
+	h.run("sed", "-i", "s/eventTTL: 2h/eventTTL: 3h/", "/root/shoot/shoot.yaml")
+	h.run("gardenadm", "init", "-d", "/root/shoot", "--zone", "zone-a", "--bundle", "/root/bundle")
+	if !slices.Contains(h.commandLine("kube-apiserver"), "--event-ttl=3h0m0s") {
+		t.Error("the corrected settings are not taken")
+	}
+	h.story.eventually("the node is well", time.Minute, func() error {
+		out, err := h.Exec(h.story.ctx, "gardenadm", "status")
+		if err != nil {
+			return fmt.Errorf("%w\n%s%s", err, out.Stdout, out.Stderr)
+		}
+		return nil
 	})
 }
 

@@ -97,26 +97,26 @@ func (d *daemon) mirrorsFor(ctx context.Context, config *extensionsv1alpha1.Oper
 	return append(own, others...)
 }
 
-// lastKnown returns the configuration that the node is kept at; nil for a node that never had one from the API.
-func (d *daemon) lastKnown(ctx context.Context) (*desired, error) {
-	raw, err := d.Host.Files.Read(ctx, fileLastKnown)
+// known returns a configuration that is kept on disk; nil for a node that never had one from the API.
+func (d *daemon) known(ctx context.Context, file string) (*desired, error) {
+	raw, err := d.Host.Files.Read(ctx, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read last known configuration: %w", err)
+		return nil, fmt.Errorf("read configuration that was kept: %w", err)
 	}
 	return newDesired(raw, false), nil
 }
 
-// keepKnown writes the configuration to disk, if it is not there as it is.
-func (d *daemon) keepKnown(ctx context.Context, of *desired) error {
-	info, err := d.Host.Files.Stat(ctx, fileLastKnown)
+// keepAs writes the configuration to disk, if it is not there as it is.
+func (d *daemon) keepAs(ctx context.Context, file string, of *desired) error {
+	info, err := d.Host.Files.Stat(ctx, file)
 	if err == nil && info.SHA256 == of.checksum && info.Mode.Perm() == 0o600 {
 		return nil
 	}
-	if err := d.Host.Files.Write(ctx, fileLastKnown, bytes.NewReader(of.raw), 0o600); err != nil {
-		return fmt.Errorf("keep last known configuration: %w", err)
+	if err := d.Host.Files.Write(ctx, file, bytes.NewReader(of.raw), 0o600); err != nil {
+		return fmt.Errorf("keep configuration: %w", err)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type keeper struct {
 	turn   *turn
 	spare  *spare
 	pods   pods
+	trial  trial
 	wake   chan struct{}
 	tries  retry
 	// waiting is what was last said to be waited for, changing what was last said to be changed.
@@ -71,7 +72,7 @@ func (k *keeper) rouse() {
 
 // run first does what the node did last, with or without an API.
 func (k *keeper) run(ctx context.Context) error {
-	known, err := k.lastKnown(ctx)
+	known, err := k.known(ctx, fileLastKnown)
 	if err != nil {
 		return err
 	}
@@ -127,13 +128,14 @@ func (k *keeper) step(ctx context.Context) (time.Duration, error) {
 		return min(wait, syncRetry), problem // the watch of the Node tells earlier that the API is back
 	case lack != nil:
 		k.say(lack.Error())
-		return soon, problem
+		_, err := k.goBack(ctx)
+		return soon, errors.Join(problem, err)
 	}
 	if err := k.report(ctx); err != nil {
 		wait, ahead = min(wait, turnPoll), "the API: "+err.Error()
 	}
 	k.say(ahead)
-	return wait, problem
+	return wait, errors.Join(problem, k.forgive(ctx))
 }
 
 // say tells what the node waits for, once.
@@ -158,6 +160,9 @@ func (k *keeper) advance(ctx context.Context) (wait time.Duration, ahead string,
 	if err != nil {
 		k.newest.refuse(next, err)
 		return 0, "", err
+	}
+	if ahead, err := k.refuses(ctx, next, want); ahead != "" || err != nil {
+		return wait, ahead, err
 	}
 	if next.serial {
 		who, err := k.mayChange(ctx, want)
@@ -184,13 +189,14 @@ func (k *keeper) mayChange(ctx context.Context, want agent.Want) (who string, er
 
 // take makes the configuration the one that the host is kept at, also after a restart.
 func (k *keeper) take(ctx context.Context, next *desired, want agent.Want) error {
-	if err := k.keepKnown(ctx, next); err != nil {
+	if err := k.keepAs(ctx, fileLastKnown, next); err != nil {
 		return err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.kept, k.wanted, k.wantAge, k.settled = next, want, time.Now(), false
 	k.pods.changed(want)
+	k.onTrial()
 	return nil
 }
 
@@ -201,7 +207,7 @@ func (k *keeper) keep(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := k.keepKnown(ctx, k.kept); err != nil {
+	if err := k.keepAs(ctx, fileLastKnown, k.kept); err != nil {
 		return err
 	}
 	k.hands.Lock()

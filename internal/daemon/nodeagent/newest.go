@@ -71,6 +71,13 @@ func (n *newest) after(kept *desired) *desired {
 	return n.desired
 }
 
+// is says whether the configuration is what the API says; false while the API has not said anything.
+func (n *newest) is(kept *desired) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.desired != nil && n.desired.checksum == kept.checksum
+}
+
 // refuse remembers a configuration that cannot be read, so that the node goes on with the one that it has.
 func (n *newest) refuse(desired *desired, because error) {
 	if f, ok := errors.AsType[*fault.Error](because); ok && f.Code == fault.NodeConfiguration {

@@ -16,6 +16,8 @@ import (
 	"github.com/gardenadm/gardenadm/internal/render/staticpod"
 )
 
+const podAPIServer = "kube-apiserver"
+
 // ignoredAfter is how long beyond its pods' grace the kubelet may take to replace a static pod whose manifest changed. A kubelet that was
 // started while the API was down waits for ever (GA-3047): it is restarted then.
 const ignoredAfter = 30 * time.Second
@@ -26,11 +28,13 @@ type pods struct {
 	// since is when the manifests changed, or the kubelet was restarted because of them; restarts counts those.
 	since    time.Time
 	restarts int
+	// served: the API server of these manifests has answered.
+	served bool
 }
 
 // changed begins anew after something was applied.
 func (p *pods) changed(want agent.Want) {
-	p.manifests, p.since, p.restarts = nil, time.Now(), 0
+	p.manifests, p.since, p.restarts, p.served = nil, time.Now(), 0, false
 	for _, file := range want.Files {
 		if path.Dir(file.Path) != layout.DirManifests || strings.HasPrefix(path.Base(file.Path), ".") {
 			continue
@@ -67,6 +71,7 @@ func (p *pods) lack(ctx context.Context, d *daemon) (lack, err error) {
 				return fmt.Errorf("%s to be well: %w", manifest.Name, err), nil
 			}
 		}
+		p.served = p.served || manifest.Name == podAPIServer
 	}
 	return nil, nil
 }

@@ -34,6 +34,12 @@ func (k *keeper) settle(ctx context.Context) (lack, err error) {
 	if lack, err = k.pods.lack(ctx, k.daemon); err != nil {
 		return nil, err
 	}
+	if k.pods.served {
+		k.trial.works = true
+		if err := k.keepGood(ctx); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case lack != nil:
 	case unknown != nil:
@@ -127,7 +133,7 @@ func (k *keeper) unreported(node *corev1.Node) (labels, annotations map[string]*
 }
 
 func runsControlPlane(want agent.Want) bool {
-	return slices.ContainsFunc(want.Files, func(f agent.File) bool { return f.Path == path.Join(layout.DirManifests, "kube-apiserver.yaml") })
+	return slices.ContainsFunc(want.Files, func(f agent.File) bool { return f.Path == path.Join(layout.DirManifests, podAPIServer+".yaml") })
 }
 
 func differing(have, want map[string]string) map[string]*string {

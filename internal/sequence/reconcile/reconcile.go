@@ -18,8 +18,10 @@ const (
 	// nodeWait is for the kubelet to register and for the pod network; settleWait for pods to start on a slow machine.
 	nodeWait   = 3 * time.Minute
 	settleWait = 5 * time.Minute
-	requestTry = time.Minute
-	pollEvery  = 250 * time.Millisecond
+	// configureWait is longer than a node agent tries a control plane that does not answer.
+	configureWait = 8 * time.Minute
+	requestTry    = time.Minute
+	pollEvery     = 250 * time.Millisecond
 )
 
 // Input is all that reconciling reads.
@@ -53,7 +55,7 @@ func Graph(in Input) *flow.Graph {
 		}
 	}
 	node := g.Add("wait for the node", step(in.explained(in.waitNode), nodeWait), append(applied, serving)...)
-	configured := g.Add("wait for the node's configuration", step(in.explained(in.waitConfigured), settleWait), define, node)
+	configured := g.Add("wait for the node's configuration", step(in.explained(in.waitConfigured), configureWait), define, node)
 	g.Add("wait for the components", step(in.explained(in.waitComponents), settleWait), configured)
 	g.Add("prune what left the catalog", step(in.prune, requestTry), applied...)
 	return g
