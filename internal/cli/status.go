@@ -145,18 +145,19 @@ func askProxy(ctx context.Context) *proxy.State {
 	return &state
 }
 
-// diagnose looks for a fault; without one there is what is known already.
+// diagnose looks for a fault, as long as the API answers only if none is known.
 func (s *nodeStatus) diagnose(ctx context.Context, h *host.Host, known error) {
-	look := diagnosis.ControlPlane
-	if s.API.Ready {
-		look = diagnosis.Workloads
-	}
-	if s.fault = look(ctx, h); s.fault == nil {
-		faults := fault.Of(known)
-		if len(faults) == 0 {
-			return
-		}
+	faults := fault.Of(known)
+	switch {
+	case !s.API.Ready:
+		s.fault = diagnosis.ControlPlane(ctx, h)
+	case len(faults) > 0:
 		s.fault = faults[0]
+	default:
+		s.fault = diagnosis.Workloads(ctx, h)
+	}
+	if s.fault == nil {
+		return
 	}
 	entry, _ := fault.Find(s.fault.Code)
 	s.Diagnosis = &statusFault{Code: s.fault.Code, Title: entry.Title, Cause: s.fault.Cause.Error(), Evidence: s.fault.Evidence, Fix: cmp.Or(s.fault.Fix, entry.Fix)}

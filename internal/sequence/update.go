@@ -33,5 +33,19 @@ func (i *Init) checkUpdate(ctx context.Context) error {
 	if err := cluster.ValidateUpdate(old.Shoot, i.Cluster.Shoot); err != nil {
 		return flow.Permanent(err)
 	}
+	return i.tryAgain(ctx, defined)
+}
+
+// tryAgain lets this node take what it went back from, if that is what is wished for once more. Otherwise it must go on refusing it until the
+// new definition is published.
+func (i *Init) tryAgain(ctx context.Context, defined definition.Definition) error {
+	before, err := defined.Checksum()
+	if err != nil {
+		return err
+	}
+	now, err := definition.Definition{UID: i.Cluster.UID, Manifests: i.Cluster.Manifests, Images: i.Bundle.Vector()}.Checksum()
+	if err != nil || now != before {
+		return err
+	}
 	return hoststep.TryAgain(ctx, i.Host)
 }
