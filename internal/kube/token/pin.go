@@ -43,7 +43,11 @@ func ParsePin(text string) (Pin, error) {
 		raw, err = hex.DecodeString(digits)
 	}
 	if err != nil || len(raw) != sha256.Size {
-		return Pin{}, fault.New(fault.BadFlag, "read the authority's pin %q: it is neither 43 characters of base64url nor sha256: and 64 of hexadecimal", text)
+		// What stands there may be the token: it is not repeated.
+		if _, err := Parse(text); err == nil {
+			return Pin{}, fault.New(fault.BadFlag, "read the authority's pin: it is a token; give that as --token, and as --ca-pin what gardenadm token create --print-join-command prints")
+		}
+		return Pin{}, fault.New(fault.BadFlag, "read the authority's pin: it has %d characters, and is neither 43 of base64url nor sha256: and 64 of hexadecimal", len(text))
 	}
 	return Pin(raw), nil
 }

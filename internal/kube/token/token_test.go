@@ -190,6 +190,10 @@ func TestJoinCommand(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+	// A token at the pin's place is told, and not shown.
+	if _, err := token.ParsePin("abcdef.0123456789abcdef"); codeOf(err) != fault.BadFlag || !strings.Contains(err.Error(), "it is a token") || strings.Contains(err.Error(), "0123") {
+		t.Errorf("a token as a pin: %v", err)
+	}
 }
 
 func FuzzParsePin(f *testing.F) {
