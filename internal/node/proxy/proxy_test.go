@@ -22,6 +22,8 @@ func TestForwardsToTheLocalServer(t *testing.T) {
 	patient := defaultTiming() // a busy machine makes nobody look dead
 	patient.connect, patient.answer, patient.confirm, patient.dial = time.Minute, time.Minute, time.Minute, time.Minute
 	p := run(t, Options{Node: "cp-1", Local: own.address, Authorities: a.pool}, patient, own, other)
+	// Until it is known, another one that is known to be ready comes first.
+	eventually(t, "the local server is known", func() bool { return healthOf(p.Proxy, own).Health == Ready })
 	for range 5 {
 		c := client(a, p.address) // verifies the server's certificate through the proxy
 		if got, err := get(c); err != nil || got != "cp-1" {
