@@ -37,6 +37,8 @@ type keeper struct {
 	tries  retry
 	// waiting is what was last said to be waited for, changing what was last said to be changed.
 	waiting, changing string
+	// tidied: what killed runs left behind is gone.
+	tidied bool
 
 	mu      sync.Mutex // for those who look from outside
 	kept    *desired   // what the host is kept at; nil on a new node
@@ -219,13 +221,25 @@ func (k *keeper) keep(ctx context.Context) error {
 	k.spare.look(plan.Starts())
 	plan = plan.WithoutStarting(k.spare.is)
 	if plan.Empty() && !plan.Leave {
-		return nil
+		return k.tidy(ctx)
 	}
 	err = k.apply(ctx, plan)
 	if err == nil && plan.Leave {
 		err = ErrRestart
 	}
 	return err
+}
+
+// tidy removes, once the host is what is wanted, layers that a killed run left behind: nobody takes files out of them any more.
+func (k *keeper) tidy(ctx context.Context) error {
+	if _, err := k.Host.Files.Stat(ctx, layout.DirPulled); k.tidied || err != nil {
+		return nil
+	}
+	if err := k.Host.Files.Remove(ctx, layout.DirPulled); err != nil {
+		return err
+	}
+	k.tidied = true
+	return nil
 }
 
 func (k *keeper) plan(ctx context.Context, want agent.Want) (agent.Plan, error) {

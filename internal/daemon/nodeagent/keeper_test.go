@@ -3,6 +3,7 @@ package nodeagent
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/netip"
 	"strings"
 	"testing"
@@ -265,5 +266,22 @@ func TestUnitThatDoesNotStayUpIsSpared(t *testing.T) {
 		close(stop)
 		w.expect(starts > 3 && starts < 9, "%d starts in twenty minutes", starts)
 		w.expect(w.read(fileSysctl) == "a=1", "the file is not healed")
+	})
+}
+
+// TestLayersOfKilledRunsGo: they would lie on the disk for the node's life.
+func TestLayersOfKilledRunsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, newAPI(), "w1", "workers")
+		w.write(layout.DirPulled+"/sha256-1", "layer", 0o600)
+		w.register()
+		w.run()
+		pass(time.Minute)
+		_, err := w.fake.Host().Files.Stat(t.Context(), layout.DirPulled)
+		w.expect(err == nil, "what may still be needed is removed")
+		w.publish(configuration("a=1"))
+		pass(time.Minute)
+		_, err = w.fake.Host().Files.Stat(t.Context(), layout.DirPulled)
+		w.expect(errors.Is(err, fs.ErrNotExist), "it stays: %v", err)
 	})
 }
