@@ -358,6 +358,26 @@ func TestWatchBlamesNoConsequence(t *testing.T) {
 	})
 }
 
+// What went down with the machine did not fail. The kubelet lets it wait as if it had, and on a slow machine that takes a while.
+func TestWatchDoesNotBlameWhatWentDownWithTheMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		watch := &diagnosis.Watch{Scope: diagnosis.Control}
+		before := host.Container{ID: "1", Name: "etcd", State: host.ContainerExited, ExitCode: 255, Reason: "Unknown"}
+		m.set("etcd-main", before)
+		for at := 0; at < 60; at += 3 {
+			if found, definite := watch.Look(t.Context(), m.fake.Host()); found == nil || definite {
+				t.Fatalf("after %d s: got %v, definite %v", at, found, definite)
+			}
+			time.Sleep(3 * time.Second)
+		}
+		m.set("etcd-main", before, host.Container{ID: "2", Name: "etcd", State: host.ContainerRunning, Started: time.Now()})
+		if found, _ := watch.Look(t.Context(), m.fake.Host()); found != nil {
+			t.Errorf("it runs again: got %v", found)
+		}
+	})
+}
+
 // A part that runs for longer than a moment each time before it ends is found by its runs.
 func TestWatchCountsRunsWithGaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -47,10 +47,13 @@ func (x examiner) pod(ctx context.Context, component string, pod host.Pod, wante
 func (x examiner) container(ctx context.Context, component string, pod host.Pod, runs []host.Container) (suspect, bool) {
 	last := runs[len(runs)-1]
 	if last.State == host.ContainerRunning {
-		if len(runs) == 1 || x.now.Sub(last.Started) > young {
+		if len(runs) == 1 || x.now.Sub(last.Started) > young || lost(runs[len(runs)-2]) {
 			return x.running(ctx, component, last)
 		}
 		last = runs[len(runs)-2]
+	}
+	if lost(last) {
+		return x.notStarted(ctx, component, pod.Name, "it ended with the machine, and the kubelet has not started it anew"), true
 	}
 	if last.State == host.ContainerExited && last.ExitCode == 0 && !x.isStatic(pod) {
 		return suspect{}, false // an init container, or a job
@@ -62,6 +65,12 @@ func (x examiner) container(ctx context.Context, component string, pod host.Pod,
 		return x.notStarted(ctx, component, pod.Name, "its container does not start"), true
 	}
 	return x.ended(ctx, component, last), true
+}
+
+// lost says of a run that nobody saw it end: it went with the machine, and containerd found that out when it started. That is no failure
+// of the program's, though the kubelet takes it for one and lets it wait.
+func lost(run host.Container) bool {
+	return run.State == host.ContainerExited && run.Reason == "Unknown"
 }
 
 // ended says why a run ended.
