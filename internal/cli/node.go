@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -57,7 +58,7 @@ func nodeRemoveCommand(streams Streams) *cobra.Command {
 }
 
 func removeNode(ctx context.Context, name string, options removeOptions, streams Streams) error {
-	if err := checkLogFormat(options.logFormat); err != nil {
+	if err := errors.Join(checkLogFormat(options.logFormat), checkTimeout(options.timeout)); err != nil {
 		return err
 	}
 	announce(streams.Err, options.logFormat)

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -90,7 +91,7 @@ func runReset(ctx context.Context, h *host.Host, options resetOptions, streams S
 	if options.output != "" {
 		return usageError{fmt.Errorf("--output is for --verify")}
 	}
-	if err := checkLogFormat(options.logFormat); err != nil {
+	if err := errors.Join(checkLogFormat(options.logFormat), checkTimeout(options.timeout)); err != nil {
 		return err
 	}
 	if !options.yes {
@@ -114,6 +115,13 @@ func runReset(ctx context.Context, h *host.Host, options resetOptions, streams S
 func checkLogFormat(format string) error {
 	if format != "text" && format != "json" {
 		return usageError{fmt.Errorf("--log-format: %q is unknown: use text or json", format)}
+	}
+	return nil
+}
+
+func checkTimeout(timeout time.Duration) error {
+	if timeout <= 0 {
+		return usageError{fmt.Errorf("--timeout: %s is no time: pods are told to go and need some; with --force it may be short", timeout)}
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func TestResetFlags(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("reset is for root")
 	}
-	for _, flags := range [][]string{{"--etcd-data=burn"}, {"--log-format=xml"}, {"-o", "json"}, {"now"}} {
+	for _, flags := range [][]string{{"--etcd-data=burn"}, {"--log-format=xml"}, {"--timeout=0s"}, {"--force", "--timeout=-1s"}, {"-o", "json"}, {"now"}} {
 		var errors bytes.Buffer
 		args := append([]string{"reset", "--yes"}, flags...)
 		if code := Execute(t.Context(), args, Streams{Out: &errors, Err: &errors}); code != exitUsage {
@@ -58,7 +58,7 @@ func TestVerifyRefusesFlagsOfAReset(t *testing.T) {
 }
 
 func TestNodeRemoveTakesOneName(t *testing.T) {
-	for _, args := range [][]string{{"node"}, {"node", "remove"}, {"node", "remove", "a", "b"}, {"node", "remove", "a", "--log-format=xml"}} {
+	for _, args := range [][]string{{"node"}, {"node", "remove"}, {"node", "remove", "a", "b"}, {"node", "remove", "a", "--log-format=xml"}, {"node", "remove", "a", "--force", "--timeout=0s"}} {
 		var errors bytes.Buffer
 		if code := Execute(t.Context(), args, Streams{Out: &errors, Err: &errors}); code != exitUsage {
 			t.Errorf("%q: exit code %d: %s", args, code, errors.String())

@@ -122,7 +122,7 @@ func (r *Remove) deleteTokens(ctx context.Context) error {
 		if one.Binding.Node != r.Node {
 			continue
 		}
-		if err := store.Delete(ctx, one.ID); client.IgnoreNotFound(err) != nil {
+		if err := store.Delete(ctx, one.ID); err != nil && !apierrors.IsNotFound(err) { // it may have ended meanwhile
 			return err
 		}
 	}

@@ -120,7 +120,8 @@ func (r *Reset) drain(ctx context.Context) error {
 	if err == nil {
 		err = work.Evict(ctx)
 	}
-	if apierrors.IsForbidden(err) { // only the node agent's certificate is still good
+	// Only the node agent's certificate is still good: it may not cordon, nor list pods. That a pod may not go is no such error.
+	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
 		r.unmoved(err)
 		return nil
 	}

@@ -384,6 +384,12 @@ func TestResetWithTheNodeAgentsCertificate(t *testing.T) {
 			},
 		})
 		limited := interceptor.NewClient(agent, interceptor.Funcs{
+			Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+				if node, ok := object.(*corev1.Node); ok && node.Spec.Unschedulable { // as the policy gardenadm-node-agent-nodes
+					return apierrors.NewForbidden(corev1.Resource("nodes"), node.Name, errors.New("a node agent does not change the spec of a Node"))
+				}
+				return c.Patch(ctx, object, patch, options...)
+			},
 			List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
 				return apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no"))
 			},

@@ -45,7 +45,7 @@ func (d Drain) Cordon(ctx context.Context) error {
 }
 
 // Evict tells all pods to go that could run elsewhere, and is nil when none of them is left. Until then it returns a fault that says of
-// each what it waits for, and is to be called again. Pods of DaemonSets, static pods and those that have ended stay; data in emptyDir
+// each what it waits for, and is to be called again; that one pod cannot be asked for keeps none of the others. Pods of DaemonSets, static pods and those that have ended stay; data in emptyDir
 // volumes is lost. Pods that nobody makes again are a permanent fault, before anything is evicted.
 func (d Drain) Evict(ctx context.Context) error {
 	pods, err := d.pods(ctx)
@@ -56,19 +56,18 @@ func (d Drain) Evict(ctx context.Context) error {
 		return err
 	}
 	var left []string
+	var errs []error
 	for i := range pods {
 		why, err := d.evict(ctx, &pods[i])
-		if err != nil {
-			return err
-		}
+		errs = append(errs, err)
 		if why != "" {
 			left = append(left, name(&pods[i])+" "+why)
 		}
 	}
-	if len(left) == 0 {
-		return nil
+	if len(left) > 0 {
+		errs = append(errs, fault.New(fault.NotDrained, "drain node %s: %s", d.Node, shortList(left)).Seen(left...))
 	}
-	return fault.New(fault.NotDrained, "drain node %s: %s", d.Node, shortList(left)).Seen(left...)
+	return errors.Join(errs...)
 }
 
 // Delete ends the pods that Evict would wait for at once: for a Node whose machine is off, or that nobody waits for.
@@ -137,6 +136,8 @@ func (d Drain) evict(ctx context.Context, pod *corev1.Pod) (why string, err erro
 		return "is being replaced", nil
 	case refused != "":
 		return "may not go: " + refused, nil
+	case apierrors.IsForbidden(err): // somebody's webhook or policy protects this pod
+		return "may not go: " + err.Error(), nil
 	}
 	return "", fmt.Errorf("evict pod %s: %w", name(pod), err)
 }

@@ -170,10 +170,23 @@ func TestEvictSaysWhatBlocks(t *testing.T) {
 		t.Errorf("with force, left are %q", got)
 	}
 
-	// Anything else that fails is no wait for a pod.
+	// Anything else that fails is no wait for a pod, and keeps no other pod.
 	boom := errors.New("boom")
-	if err := (drain.Drain{API: api(t, map[string]error{"web": boom}, pod("web", "ReplicaSet")), Node: "n", Force: true}).Evict(t.Context()); !errors.Is(err, boom) {
-		t.Errorf("got %v", err)
+	c = api(t, map[string]error{"web": boom}, pod("web", "ReplicaSet"), pod("zeta", "ReplicaSet"))
+	if err := (drain.Drain{API: c, Node: "n", Force: true}).Evict(t.Context()); !errors.Is(err, boom) || !slices.Equal(left(t, c), []string{"web"}) {
+		t.Errorf("got %v, left are %q", err, left(t, c))
+	}
+}
+
+// TestForbiddenEviction: a webhook that protects one pod is waited for as a disruption budget is. That nothing may be asked at all is another thing.
+func TestForbiddenEviction(t *testing.T) {
+	denied := apierrors.NewForbidden(corev1.Resource("pods"), "web", errors.New("admission webhook \"keeper\" denied the request"))
+	for _, force := range []bool{false, true} {
+		c := api(t, map[string]error{"web": denied}, pod("web", "ReplicaSet"), pod("zeta", "ReplicaSet"))
+		err := drain.Drain{API: c, Node: "n", Force: force}.Evict(t.Context())
+		if code(err) != fault.NotDrained || apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "keeper") || !slices.Equal(left(t, c), []string{"web"}) {
+			t.Errorf("force %v: got %v, left are %q", force, err, left(t, c))
+		}
 	}
 }
 

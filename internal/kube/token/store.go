@@ -65,12 +65,12 @@ func (s Store) Get(ctx context.Context, id string) (Token, error) {
 	return fromObject(object), nil
 }
 
-// Delete makes the token unknown. One that is not there is an error.
+// Delete makes the token unknown. One that is not there is a fault that wraps the API's error.
 func (s Store) Delete(ctx context.Context, id string) error {
 	object := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: bootstraputil.BootstrapTokenSecretName(id)}}
 	err := s.API.Delete(ctx, object)
 	if apierrors.IsNotFound(err) {
-		return fault.New(fault.BadFlag, "delete token %s: there is none with this ID", id)
+		return fault.New(fault.BadFlag, "delete token %s: there is none with this ID: %w", id, err)
 	}
 	if err != nil {
 		return fmt.Errorf("delete token %s: %w", id, err)

@@ -102,7 +102,7 @@ func unchanged(at string, fields ...string) string {
 }
 
 func validation(expression, message string) admissionv1.Validation {
-	return admissionv1.Validation{Expression: expression, Message: message}
+	return admissionv1.Validation{Expression: expression, Message: message, Reason: new(metav1.StatusReasonForbidden)}
 }
 
 func resources(group string, names ...string) admissionv1.NamedRuleWithOperations {
