@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -52,7 +53,7 @@ func (c *Cleanup) sweep(ctx context.Context, dir string) error {
 
 // prune removes an empty directory that is ours, and those above it.
 func (c *Cleanup) prune(ctx context.Context, dir string) error {
-	for c.mayGo(dir) {
+	for c.mayGo(dir) && !c.mountPoint(ctx, dir) { // `ip netns` mounts its directory, and leaves it so
 		names, err := c.Files.List(ctx, dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			dir = path.Dir(dir)
@@ -155,11 +156,25 @@ func (c *Cleanup) emptyState(ctx context.Context) error {
 	errs := []error{err}
 	for _, name := range names {
 		file := path.Join(layout.DirState, name)
+		if c.found.before.Tell(file) == record.There { // the user's: manifests, a bundle
+			continue
+		}
 		if !slices.Contains([]string{record.FileKept, layout.FileShootUID, layout.FileLeft, fileMemory}, file) {
 			errs = append(errs, c.Files.Remove(ctx, file))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.openState(ctx))...)
+}
+
+// openState gives the directory back its mode if it was there before, now that nothing secret is in it.
+func (c *Cleanup) openState(ctx context.Context) error {
+	then, _ := c.found.before.Value(record.File, layout.DirState)
+	var owner host.Owner
+	var mode fs.FileMode
+	if _, err := fmt.Sscanf(then, "directory %o %d:%d", &mode, &owner.UID, &owner.GID); err != nil || mode > fs.ModePerm {
+		return nil // it was not there, or nobody knows
+	}
+	return c.Files.MakeDir(ctx, layout.DirState, owner, mode)
 }
 
 const (

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os/exec"
 	"slices"
 	"strings"
 
@@ -40,7 +41,10 @@ func (c *Cleanup) legacyChains(ctx context.Context, family iptables.Family) erro
 	if err != nil {
 		return err
 	}
-	return c.removeChains(ctx, family, "legacy ")
+	if err := c.removeChains(ctx, family, "legacy "); !errors.Is(err, exec.ErrNotFound) {
+		return err
+	}
+	return nil // a pod brought its own program, and none of ours does
 }
 
 // nftChains starts the program only where there are such chains: most machines have neither.

@@ -12,6 +12,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/agent"
+	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/record"
 )
 
@@ -53,15 +54,17 @@ func (c *Cleanup) look(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// isNode looks for what init and join make first and cleanup removes last. Without any of it, a kubelet that is here is another's.
+// isNode looks for what init and join make first and cleanup removes last. Without any of it, a kubelet that is here is another's: the
+// directory alone says nothing, it may have been there before and have stayed.
 func (c *Cleanup) isNode(ctx context.Context) (bool, error) {
-	for _, sign := range []string{record.FileKept, layout.FileShootUID, layout.DirAgent, layout.DirState} {
+	for _, sign := range []string{record.FileKept, layout.FileShootUID, layout.DirAgent, layout.FileNode, layout.FileLeft, fileMemory} {
 		there, err := c.there(ctx, sign)
 		if there || err != nil {
 			return there, err
 		}
 	}
-	return false, nil
+	names, err := c.names(ctx, layout.DirState)
+	return slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, host.TempPrefix) }), err
 }
 
 func (c *Cleanup) there(ctx context.Context, file string) (bool, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -264,4 +265,67 @@ func TestTablesOfIptables(t *testing.T) {
 	if len(left) != 1 || left[0].Name != "mangle" {
 		t.Errorf("tables are %+v, want the one with somebody's rule", left)
 	}
+}
+
+// TestNamespacesOfOthersKeepTheirDirectoryMounted: `ip netns add` mounts the directory onto itself, and leaves it so.
+func TestNamespacesOfOthersKeepTheirDirectoryMounted(t *testing.T) {
+	m := bare(t)
+	m.become()
+	m.Leave(hosttest.Leftovers{Mounts: []host.Mount{{Path: "/run/netns", Type: "tmpfs", Source: "tmpfs"}}})
+	work := cleanup.New(m.Host, options())
+	m.must(work.Run(t.Context(), nil))
+	for _, line := range m.leftovers() {
+		if !strings.Contains(line, "/run/netns") {
+			t.Errorf("left: %s", line)
+		}
+	}
+}
+
+// TestUnitOfTheUserStays: its name begins as those of ours.
+func TestUnitOfTheUserStays(t *testing.T) {
+	const unit = "/etc/systemd/system/gardenadm-backup.service"
+	for name, forget := range map[string]bool{"remembered": false, "nothing is remembered": true} {
+		m := bare(t)
+		m.become()
+		m.write(unit, "[Service]\nExecStart=/usr/local/bin/backup\n")
+		if forget {
+			m.must(m.Files.Remove(t.Context(), layout.DirAgent))
+		}
+		m.must(cleanup.New(m.Host, options()).Run(t.Context(), nil))
+		if !m.there(unit) {
+			t.Errorf("%s: it is removed", name)
+		}
+	}
+}
+
+// TestWhatTheUserPutIntoTheStateDirectoryStays: manifests, for example. Alone they do not make a machine a node.
+func TestWhatTheUserPutIntoTheStateDirectoryStays(t *testing.T) {
+	const manifests = layout.DirState + "/shoot/cluster.yaml"
+	m := bare(t)
+	m.write(manifests, "kind: Shoot\n")
+	m.become()
+	m.must(cleanup.New(m.Host, options()).Run(t.Context(), nil))
+	m.wantNothingLeft()
+	if !m.there(manifests) {
+		t.Error("they are removed")
+	}
+	m.LeaveNode() // another tool's
+	m.ClearLog()
+	again := cleanup.New(m.Host, options())
+	m.must(again.Run(t.Context(), nil))
+	if log := m.Log(); len(log) > 0 || !again.Nothing() {
+		t.Errorf("changed %q", log)
+	}
+}
+
+// TestChainsOfAPodsOwnProgram: the machine has tables of iptables before nftables, and nothing to look at them with.
+func TestChainsOfAPodsOwnProgram(t *testing.T) {
+	m := bare(t)
+	m.become()
+	m.write("/proc/net/ip_tables_names", "filter\n")
+	m.OnRun("iptables-legacy-save", func(context.Context, host.Command) (host.Output, error) {
+		return host.Output{}, &host.RunError{Program: "iptables-legacy-save", ExitCode: -1, Cause: exec.ErrNotFound}
+	})
+	m.must(cleanup.New(m.Host, options()).Run(t.Context(), nil))
+	m.wantNothingLeft()
 }

@@ -21,9 +21,11 @@ const (
 	dirCNIData = "/var/lib/cni"
 )
 
-// ownName begins the names of gardenadm's own units. Directories may be the user's: those of gardenadm are in model/layout.
-func ownName(name string) bool {
-	return slices.ContainsFunc([]string{"gardener-", "gardenadm", "gardenlet"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+// ownUnit knows gardenadm's own units. Others whose names begin like theirs are the user's.
+func ownUnit(name string) bool {
+	return slices.Contains([]string{
+		layout.UnitNetwork, layout.UnitProxySocket, layout.UnitProxy, layout.UnitMirror, layout.UnitGardenlet, layout.UnitNodeAgent,
+	}, name)
 }
 
 // usualFiles are those of any node's configuration that are not in a directory of its own, for when nobody remembers what was applied.

@@ -35,7 +35,7 @@ func (c *Cleanup) ownUnits(ctx context.Context) ([]agent.OwnedUnit, error) {
 	}
 	names, err := c.names(ctx, layout.DirUnits)
 	for _, name := range names {
-		if path.Ext(name) != ".d" && path.Ext(name) != ".wants" && (ownName(name) || slices.Contains(usual, name)) {
+		if ownUnit(name) || slices.Contains(usual, name) {
 			add(agent.OwnedUnit{Name: name, Files: append(c.dropIns(ctx, name), path.Join(layout.DirUnits, name))})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os/exec"
 	"strings"
 
 	"github.com/gardenadm/gardenadm/internal/node/host"
@@ -102,6 +103,9 @@ func legacyChains(ctx context.Context, h *host.Host) ([]string, error) {
 			return out, err
 		}
 		output, err := h.Runner.Run(ctx, host.Command{Path: family.Save})
+		if errors.Is(err, exec.ErrNotFound) {
+			continue // a pod brought its own program, and none of ours does
+		}
 		if err != nil {
 			return out, err
 		}
