@@ -26,18 +26,18 @@ type Refusal struct {
 	At      time.Time `json:"at"`
 }
 
-// Refused returns what this node refuses; nil for nothing.
+// Refused returns what this node refuses; nil for nothing. A damaged file refuses nothing: at worst the node goes back once more.
 func Refused(ctx context.Context, h *host.Host) (*Refusal, error) {
 	raw, err := h.Files.Read(ctx, fileRefused)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	out := &Refusal{}
-	if err == nil {
-		err = json.Unmarshal(raw, out)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", fileRefused, err)
+		return nil, fmt.Errorf("read what is refused: %w", err)
+	}
+	out := &Refusal{}
+	if json.Unmarshal(raw, out) != nil {
+		return nil, nil
 	}
 	return out, nil
 }
