@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os/exec"
 	"slices"
 	"strings"
 
@@ -41,7 +40,7 @@ func (c *Cleanup) legacyChains(ctx context.Context, family iptables.Family) erro
 	if err != nil {
 		return err
 	}
-	if err := c.removeChains(ctx, family, "legacy "); !errors.Is(err, exec.ErrNotFound) {
+	if err := c.removeChains(ctx, family, "legacy "); !errors.Is(err, host.ErrNoProgram) {
 		return err
 	}
 	return nil // a pod brought its own program, and none of ours does

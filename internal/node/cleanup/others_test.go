@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/netip"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -324,7 +323,7 @@ func TestChainsOfAPodsOwnProgram(t *testing.T) {
 	m.become()
 	m.write("/proc/net/ip_tables_names", "filter\n")
 	m.OnRun("iptables-legacy-save", func(context.Context, host.Command) (host.Output, error) {
-		return host.Output{}, &host.RunError{Program: "iptables-legacy-save", ExitCode: -1, Cause: exec.ErrNotFound}
+		return host.Output{}, &host.RunError{Program: "iptables-legacy-save", ExitCode: -1, Cause: host.ErrNoProgram}
 	})
 	m.must(cleanup.New(m.Host, options()).Run(t.Context(), nil))
 	m.wantNothingLeft()

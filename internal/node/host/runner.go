@@ -19,6 +19,9 @@ const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 // stderrTail is how much of a failed program's stderr its error carries, in bytes.
 const stderrTail = 2048
 
+// ErrNoProgram is in the error of Run when the machine has no program of that name.
+var ErrNoProgram = errors.New("the program is not there")
+
 // RunError says how a program failed. It names neither arguments nor environment.
 type RunError struct {
 	Program string
@@ -88,7 +91,7 @@ func lookUp(name string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", exec.ErrNotFound
+	return "", ErrNoProgram
 }
 
 func tail(output []byte) string {

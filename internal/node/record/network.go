@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os/exec"
 	"strings"
 
 	"github.com/gardenadm/gardenadm/internal/node/host"
@@ -103,7 +102,7 @@ func legacyChains(ctx context.Context, h *host.Host) ([]string, error) {
 			return out, err
 		}
 		output, err := h.Runner.Run(ctx, host.Command{Path: family.Save})
-		if errors.Is(err, exec.ErrNotFound) {
+		if errors.Is(err, host.ErrNoProgram) {
 			continue // a pod brought its own program, and none of ours does
 		}
 		if err != nil {

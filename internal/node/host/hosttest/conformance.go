@@ -99,6 +99,9 @@ func checkRunner(t *testing.T, h *host.Host, _ string) {
 	if failure, ok := errors.AsType[*host.RunError](err); !ok || failure.ExitCode != -1 {
 		t.Errorf("a missing program gives error %#v", err)
 	}
+	if _, err = h.Runner.Run(ctx, host.Command{Path: "no-such-program"}); !errors.Is(err, host.ErrNoProgram) {
+		t.Errorf("a name that no program has gives error %#v", err)
+	}
 
 	stopped, stop := context.WithCancel(ctx)
 	defer stop()

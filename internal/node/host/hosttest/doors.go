@@ -2,7 +2,6 @@ package hosttest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -101,7 +100,7 @@ func (d runnerDoor) program(ctx context.Context, command host.Command) (Program,
 	}
 	program := d.fake.programs[command.Path]
 	if program == nil {
-		return nil, &host.RunError{Program: command.Path, ExitCode: -1, Cause: errors.New("the program is not there")}
+		return nil, &host.RunError{Program: command.Path, ExitCode: -1, Cause: host.ErrNoProgram}
 	}
 	return program, nil
 }
