@@ -28,11 +28,11 @@ const machineState = `
 find / /var -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/log -o -path /var/lib/systemd \) -prune \
   -o \( -path /var/lib -o -path /var/lib/containerd -o -path / \) -printf '%p %y %m %U:%G\n' \
   -o -printf '%p %y %m %U:%G %s %T@ %C@ %l\n' | sort -u
-find /run -xdev \( -path /run/systemd -o -path /run/log \) -prune -o -print | sort
+find /run -xdev \( -path /run/systemd -o -path /run/log -o -path /run/credentials \) -prune -o -print | sort
 ip -d link; ip addr; ip rule; ip route show table all; ip -6 route show table all
-cat /proc/1/mountinfo /proc/modules
+grep -hv /run/credentials/ /proc/1/mountinfo /proc/modules
 find /proc/sys/net /proc/sys/vm -type f ! -name '*conntrack_count' ! -path '*/route/flush' ! -name stat_refresh -exec grep -sH . {} +
-systemctl list-units --all --plain --no-legend --type=service,mount,socket`
+systemctl list-units --all --plain --no-legend --type=service,mount,socket | grep -v /run/credentials/`
 
 // machineFaults are things that are wrong with a machine: how they come about, how they go, and how preflight names them.
 var machineFaults = map[string]struct{ spoil, mend, code, mention string }{
