@@ -134,3 +134,26 @@ func TestDamagedMemoryIsTold(t *testing.T) {
 		t.Error("the record is gone, and nobody could look at it")
 	}
 }
+
+// A run of init or join that was killed while it wrote the record has left no more than this, which also goes after the next run.
+func TestKilledAtTheVeryBeginning(t *testing.T) {
+	for name, again := range map[string]bool{"reset at once": false, "run again": true} {
+		m := bare(t)
+		m.write(layout.DirState+"/"+host.TempPrefix+"123", "half a record")
+		if again {
+			m.must(record.Keep(t.Context(), m.Host))
+		}
+		m.must(cleanup.New(m.Host, options()).Run(t.Context(), nil))
+		if names, err := m.Files.List(t.Context(), layout.DirState); len(names) > 0 {
+			t.Errorf("%s: left %q (%v)", name, names, err)
+		}
+		work := cleanup.New(m.Host, options())
+		m.must(work.Run(t.Context(), nil))
+		if !work.Nothing() {
+			t.Errorf("%s: the machine is a node for ever", name)
+		}
+		if again {
+			m.wantNothingLeft()
+		}
+	}
+}

@@ -141,8 +141,7 @@ func (c *Cleanup) removeCNI(ctx context.Context) error {
 		names, err := c.names(ctx, dir)
 		errs = append(errs, err)
 		for _, name := range names {
-			// The container runtime gives each pod its loopback by a network of this name.
-			if strings.HasPrefix(name, "flannel-") || strings.HasPrefix(name, "cni-loopback-") {
+			if record.OfPodNetwork(name) {
 				errs = append(errs, c.remove(ctx, path.Join(dir, name)))
 			}
 		}

@@ -37,9 +37,10 @@ func (c *Cleanup) ownMounts(ctx context.Context) ([]host.Mount, error) {
 	if c.options.EtcdData == Remove {
 		dirs = append(dirs, layout.DirEtcd)
 	}
+	ownNamespace, namespacesErr := c.ownNamespaces(ctx)
 	list, err := c.Mounts.List(ctx)
 	return slices.DeleteFunc(list, func(mount host.Mount) bool {
 		ofPod := path.Dir(mount.Path) == record.DirNamespaces && ownNamespace(path.Base(mount.Path))
 		return !withinAny(mount.Path, dirs) && !ofPod || c.found.before.Had(record.Mount, mount.Path)
-	}), err
+	}), errors.Join(err, namespacesErr)
 }

@@ -16,8 +16,9 @@ func (c *Cleanup) removeNetwork(ctx context.Context) error {
 }
 
 func (c *Cleanup) removeNamespaces(ctx context.Context) error {
+	ownNamespace, namespacesErr := c.ownNamespaces(ctx)
 	names, err := c.names(ctx, record.DirNamespaces)
-	errs := []error{err}
+	errs := []error{err, namespacesErr}
 	for _, name := range names {
 		if ownNamespace(name) && !c.found.before.Had(record.Namespace, name) {
 			errs = append(errs, c.Files.Remove(ctx, path.Join(record.DirNamespaces, name))) // unmounted before

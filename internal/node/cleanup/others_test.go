@@ -213,18 +213,19 @@ COMMIT
 `
 	m := bare(t)
 	m.write("/proc/net/ip_tables_names", "filter\nnat\n")
-	input, after := "", "*filter\n:INPUT ACCEPT [0:0]\n:MINE - [0:0]\nCOMMIT\n"
-	printed := after
+	const before = "*filter\n:INPUT ACCEPT [0:0]\n:MINE - [0:0]\nCOMMIT\n"
+	const podman = "*nat\n:CNI-DN-0123 - [0:0]\n:CNI-HOSTPORT-DNAT - [0:0]\n-A CNI-HOSTPORT-DNAT -j CNI-DN-0123\nCOMMIT\n" // it came since
+	input, printed := "", before
 	m.OnRun("iptables-legacy-save", func(context.Context, host.Command) (host.Output, error) {
 		return host.Output{Stdout: []byte(printed)}, nil
 	})
 	m.OnRun("iptables-legacy-restore", func(_ context.Context, c host.Command) (host.Output, error) {
 		raw, err := io.ReadAll(c.Stdin)
-		input, printed = string(raw), after
+		input, printed = string(raw), before+podman
 		return host.Output{}, err
 	})
 	m.become()
-	printed = saved
+	printed = saved + podman
 	m.must(cleanup.New(m.Host, options()).Run(t.Context(), nil))
 	m.wantNothingLeft()
 	want := `*filter
@@ -325,6 +326,50 @@ func TestChainsOfAPodsOwnProgram(t *testing.T) {
 	m.OnRun("iptables-legacy-save", func(context.Context, host.Command) (host.Output, error) {
 		return host.Output{}, &host.RunError{Program: "iptables-legacy-save", ExitCode: -1, Cause: host.ErrNoProgram}
 	})
+	m.must(cleanup.New(m.Host, options()).Run(t.Context(), nil))
+	m.wantNothingLeft()
+}
+
+// TestNamespaceOfAnotherNetworkStays: other users of CNI name theirs as containerd does. A pod that is in their network, too, is a pod.
+func TestNamespaceOfAnotherNetworkStays(t *testing.T) {
+	const theirs, pods, both = "/run/netns/cni-0a", "/run/netns/cni-0b", "/run/netns/cni-0c"
+	m := bare(t)
+	m.become()
+	for _, file := range []string{theirs, pods, both} {
+		m.write(file, "")
+		m.Leave(hosttest.Leftovers{Mounts: []host.Mount{{Path: file, Type: "nsfs", Source: "nsfs"}}})
+	}
+	for result, sandbox := range map[string]string{
+		"podman-web-eth0": theirs, "podman-pod2-net1": both, "flannel-pod2-eth0": "/var" + both, "flannel-pod3-eth0": "/var" + pods,
+	} {
+		m.write("/var/lib/cni/results/"+result, `{"kind":"cniCacheV1","result":{"interfaces":[{"name":"cni1"},{"name":"eth0","sandbox":"`+sandbox+`"}]}}`)
+	}
+	m.must(cleanup.New(m.Host, options()).Run(t.Context(), nil))
+	for _, line := range m.leftovers() {
+		if !strings.Contains(line, "/var/lib/cni") { // what tells of them is told
+			t.Errorf("left: %s", line)
+		}
+	}
+	mounts, err := m.Mounts.List(t.Context())
+	m.must(err)
+	if !m.there(theirs) || !slices.ContainsFunc(mounts, func(mount host.Mount) bool { return mount.Path == theirs }) {
+		t.Errorf("it is removed; mounts are %+v", mounts)
+	}
+	if m.there(pods) || m.there(both) {
+		t.Error("one of a pod is left")
+	}
+}
+
+// TestNamespacesStayWhileNobodyKnowsWhoseTheyAre: another run removes them.
+func TestNamespacesStayWhileNobodyKnowsWhoseTheyAre(t *testing.T) {
+	const pods = "/run/netns/cni-6f1c2a34-0000-4000-8000-000000000001"
+	m := bare(t)
+	m.become()
+	m.FailOn("list /var/lib/cni/results", errBoom)
+	if err := cleanup.New(m.Host, options()).Run(t.Context(), nil); !errors.Is(err, errBoom) || !m.there(pods) {
+		t.Errorf("got %v, namespace there: %t", err, m.there(pods))
+	}
+	m.FailOn("list /var/lib/cni/results", nil)
 	m.must(cleanup.New(m.Host, options()).Run(t.Context(), nil))
 	m.wantNothingLeft()
 }

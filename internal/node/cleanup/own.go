@@ -53,14 +53,19 @@ func ownTable(name string) bool {
 	return slices.Contains([]string{"kube-proxy", "flannel-ipv4", "flannel-ipv6", "cni_hostport", "cni_plugins_masquerade"}, name)
 }
 
-// ownChain knows the chains of iptables that kubelet, kube-proxy, flannel and the CNI plugins make.
+// ownChain knows the chains of iptables that kubelet, kube-proxy and flannel make. Those of CNI plugins are others': ours use nftables.
 func ownChain(name string) bool {
-	prefixes := []string{"KUBE-", "CNI-HOSTPORT-", "CNI-DN-", "CNI-SN-", "FLANNEL-"}
+	prefixes := []string{"KUBE-", "FLANNEL-"}
 	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// ownNamespace knows the network namespaces that containerd makes for pods.
-func ownNamespace(name string) bool { return strings.HasPrefix(name, "cni-") }
+// ownNamespaces returns what knows the network namespaces that containerd makes for pods: none where it cannot be told whose they are.
+func (c *Cleanup) ownNamespaces(ctx context.Context) (func(name string) bool, error) {
+	others, err := record.NamespacesOfOthers(ctx, c.Host)
+	return func(name string) bool {
+		return err == nil && strings.HasPrefix(name, "cni-") && !slices.Contains(others, name)
+	}, err
+}
 
 // data are the directories that hold what belongs to the node alone, but for those of a containerd and of etcd.
 func data() []string {

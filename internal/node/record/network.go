@@ -2,9 +2,13 @@ package record
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/gardenadm/gardenadm/internal/node/host"
@@ -19,7 +23,66 @@ func namespaces(ctx context.Context, h *host.Host) ([]items, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return []items{present(names)}, err
+	out := present(names)
+	others, othersErr := NamespacesOfOthers(ctx, h)
+	for _, name := range others {
+		if out[name] != "" {
+			out[name] = ofOthers
+		}
+	}
+	return []items{out}, errors.Join(err, othersErr)
+}
+
+// ofOthers is how a network namespace of others is.
+const ofOthers = "in a network of others"
+
+// dirResults is where CNI remembers what it put into which network, whoever uses it.
+const dirResults = "/var/lib/cni/results"
+
+// NamespacesOfOthers are those that CNI put into another network than that of the pods. Podman, for one, names them as containerd does.
+func NamespacesOfOthers(ctx context.Context, h *host.Host) ([]string, error) {
+	names, err := h.Files.List(ctx, dirResults)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	errs := []error{err}
+	ofPod := map[string]bool{} // a pod may be in other networks, too
+	for _, name := range names {
+		raw, err := h.Files.Read(ctx, path.Join(dirResults, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it went away meanwhile
+			errs = append(errs, err)
+		}
+		for _, namespace := range namespacesIn(raw) {
+			ofPod[namespace] = ofPod[namespace] || OfPodNetwork(name)
+		}
+	}
+	maps.DeleteFunc(ofPod, func(_ string, pods bool) bool { return pods })
+	return slices.Sorted(maps.Keys(ofPod)), errors.Join(errs...)
+}
+
+// OfPodNetwork knows the names of CNI's files about the network of the pods, and about the one by which the container runtime gives each
+// pod its loopback.
+func OfPodNetwork(name string) bool {
+	return strings.HasPrefix(name, "flannel-") || strings.HasPrefix(name, "cni-loopback-")
+}
+
+// namespacesIn are those that a file of CNI's tells, which can have none.
+func namespacesIn(raw []byte) []string {
+	var cached struct {
+		Result struct {
+			Interfaces []struct{ Sandbox string }
+		}
+	}
+	if json.Unmarshal(raw, &cached) != nil {
+		return nil
+	}
+	var out []string
+	for _, one := range cached.Result.Interfaces {
+		if one.Sandbox != "" {
+			out = append(out, path.Base(one.Sandbox))
+		}
+	}
+	return out
 }
 
 func present(names []string) items {

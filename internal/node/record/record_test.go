@@ -1,6 +1,7 @@
 package record_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -227,6 +228,20 @@ func TestLoadRefuses(t *testing.T) {
 		must(t, h.Files.Write(t.Context(), record.FileKept, strings.NewReader(content), 0o600))
 		if _, err := record.Load(t.Context(), h); err == nil || !strings.Contains(err.Error(), record.FileKept) {
 			t.Errorf("%s: got %v, want an error with the file's name", name, err)
+		}
+	}
+}
+
+// TestTablesWithoutAProgram: what no program of the machine made cannot be shown, and is no gap in the record. A program that fails is one.
+func TestTablesWithoutAProgram(t *testing.T) {
+	fake, h := machine(t)
+	must(t, h.Files.Write(t.Context(), "/proc/net/ip_tables_names", strings.NewReader("filter\n"), 0o444))
+	for cause, want := range map[error]bool{host.ErrNoProgram: false, errors.New("it has no rights"): true} {
+		fake.OnRun("iptables-legacy-save", func(context.Context, host.Command) (host.Output, error) {
+			return host.Output{}, &host.RunError{Program: "iptables-legacy-save", ExitCode: -1, Cause: cause}
+		})
+		if unread := take(t, h).Unread; (unread[record.Chain] != "") != want {
+			t.Errorf("%v: unread is %v", cause, unread)
 		}
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"path"
+	"strings"
 
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/host"
@@ -40,7 +43,13 @@ func Prepare(ctx context.Context, h *host.Host) (*Record, error) {
 			return nil, fmt.Errorf("record this machine: %w", err)
 		}
 	}
-	return Take(ctx, h)
+	taken, err := Take(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	// What a run that was killed here left was not there before gardenadm.
+	maps.DeleteFunc(taken.Items[File], func(file, _ string) bool { return strings.HasPrefix(path.Base(file), host.TempPrefix) })
+	return taken, nil
 }
 
 // Save keeps the record on disk; nil is nothing to be kept. It is to be the first change of what makes the machine a node.
@@ -67,8 +76,8 @@ func Save(ctx context.Context, h *host.Host, taken *Record) error {
 
 // Load returns the record that was kept, or the one that reset put aside; nil when there is none.
 func Load(ctx context.Context, h *host.Host) (*Record, error) {
-	for _, path := range []string{FileKept, FileAside} {
-		raw, err := h.Files.Read(ctx, path)
+	for _, file := range []string{FileKept, FileAside} {
+		raw, err := h.Files.Read(ctx, file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -77,10 +86,10 @@ func Load(ctx context.Context, h *host.Host) (*Record, error) {
 		}
 		out := &Record{}
 		if err := json.Unmarshal(raw, out); err != nil {
-			return nil, fmt.Errorf("read record of this machine: decode %s: %w", path, err)
+			return nil, fmt.Errorf("read record of this machine: decode %s: %w", file, err)
 		}
 		if out.Version != 1 {
-			return nil, fmt.Errorf("read record of this machine: %s is of version %d, not 1", path, out.Version)
+			return nil, fmt.Errorf("read record of this machine: %s is of version %d, not 1", file, out.Version)
 		}
 		return out, nil
 	}

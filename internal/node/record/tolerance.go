@@ -67,6 +67,7 @@ func toleratedTable() []tolerated {
 		{Table, Changed, "*libvirt*", "", reasonRewrite},
 		{Chain, "", "*DOCKER*", "", reasonRewrite},
 		{Chain, "", "*f2b-*", "", reasonRewrite},
+		{Chain, "", "* CNI-*", "", reasonRewrite}, // the plugins that gardenadm brings use nftables
 
 		{Module, "", "*", "", "modules stay, because others may use them by now; unused ones do nothing"},
 	}
@@ -97,7 +98,7 @@ func tolerance(d Difference, before, after *Record) string {
 		}
 	case Mount:
 		// One that is gone may have been somebody's.
-		if d.Change == Added && !below(d.Item) && !strings.HasPrefix(d.Item, DirNamespaces+"/cni-") {
+		if d.Change == Added && !below(d.Item) && !namespaceOfPod(d.Item, after) {
 			return reasonOthers
 		}
 	case Unit:
@@ -105,7 +106,7 @@ func tolerance(d Difference, before, after *Record) string {
 			return reasonOthers
 		}
 	case Namespace:
-		if !strings.HasPrefix(d.Item, "cni-") {
+		if !strings.HasPrefix(d.Item, "cni-") || d.Is == ofOthers {
 			return reasonOthers
 		}
 	case Container, Image:
@@ -123,6 +124,11 @@ func tolerance(d Difference, before, after *Record) string {
 		}
 	}
 	return ""
+}
+
+// namespaceOfPod says that a mount is a network namespace that is a pod's, or may be.
+func namespaceOfPod(mount string, after *Record) bool {
+	return strings.HasPrefix(mount, DirNamespaces+"/cni-") && after.Items[Namespace][path.Base(mount)] != ofOthers
 }
 
 // foreignLink knows the links of other programs. A pod network names its links veth and eight digits; Docker takes seven, Podman counts.
