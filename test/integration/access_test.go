@@ -69,6 +69,7 @@ func TestNodeAgentsWriteOnlyWhatIsTheirs(t *testing.T) {
 	on.giveAccess(t, c)
 	worker := on.user(t, agentOf+"w1", agents, secret.NodeAgentPoolGroup("workers"))
 	controller := on.user(t, agentOf+"cp1", agents, secret.NodeAgentPoolGroup("control-plane"))
+	namesake := on.user(t, agentOf+"control-plane", agents, secret.NodeAgentPoolGroup("workers"))
 	nameless := on.user(t, "somebody", agents, secret.NodeAgentPoolGroup("workers"))
 	admin := on.user(t, "admin2", "system:masters")
 	kubelet := on.user(t, "system:node:w1", "system:nodes")
@@ -86,31 +87,32 @@ func TestNodeAgentsWriteOnlyWhatIsTheirs(t *testing.T) {
 	}
 
 	allowed := map[string]attempt{
-		"role":                         {worker, node("w1"), label("node-role.kubernetes.io/worker", "")},
-		"zone":                         {worker, node("w1"), label("topology.kubernetes.io/zone", "z")},
-		"version":                      {worker, node("w1"), label("worker.gardener.cloud/kubernetes-version", "1.36.3")},
-		"checksum":                     {worker, node("w1"), annotate("checksum/cloud-config-data", "x")},
-		"its pool":                     {worker, node("w1"), annotate("node.gardenadm.dev/pool", "workers")},
-		"a pool that is there already": {worker, pooled("other"), label("node-role.kubernetes.io/worker", "")},
-		"kubelet: its node":            {kubelet, nil, create(node("w1"))},
-		"kubelet: a label":             {kubelet, pooled("workers"), label("example.com/x", "y")},
-		"kubelet: an annotation":       {kubelet, pooled("workers"), annotate("example.com/x", "y")},
-		"kubelet: that it leaves":      {kubelet, pooled("workers"), annotate("node.gardenadm.dev/leaving", "true")},
-		"kubelet: its state":           {kubelet, pooled("workers"), condition("Ready")},
-		"that it leaves":               {worker, node("w1"), annotate("node.gardenadm.dev/leaving", "true")},
-		"where API servers are":        {worker, configMap("gardenadm-endpoints"), read},
-		"restart request is done":      {worker, node("w1"), annotate("worker.gardener.cloud/restart-systemd-services", "")},
-		"condition":                    {worker, node("w1"), condition("SystemdUnitsReady")},
-		"nothing":                      {worker, node("w1"), update(func(*corev1.Node) {})},
-		"role of the control plane":    {controller, node("cp1"), label("node-role.kubernetes.io/control-plane", "")},
-		"own lease, new":               {worker, nil, create(lease("gardener-node-agent-w1"))},
-		"own lease":                    {worker, lease("gardener-node-agent-w1"), renew},
-		"turn of the workers":          {worker, lease(workerKey), renew},
-		"turn of the control plane":    {controller, lease(controllerKey), renew},
-		"own configuration":            {worker, secretOf(workerKey), read},
-		"control plane configuration":  {controller, secretOf(controllerKey), read},
-		"other nodes are seen":         {worker, node("w2"), read},
-		"the administrator, all of it": {admin, node("w2"), update(func(n *corev1.Node) { n.Labels = map[string]string{"x": "y"}; n.Spec.Unschedulable = true })},
+		"role":                          {worker, node("w1"), label("node-role.kubernetes.io/worker", "")},
+		"zone":                          {worker, node("w1"), label("topology.kubernetes.io/zone", "z")},
+		"version":                       {worker, node("w1"), label("worker.gardener.cloud/kubernetes-version", "1.36.3")},
+		"checksum":                      {worker, node("w1"), annotate("checksum/cloud-config-data", "x")},
+		"its pool":                      {worker, node("w1"), annotate("node.gardenadm.dev/pool", "workers")},
+		"a pool that is there already":  {worker, pooled("other"), label("node-role.kubernetes.io/worker", "")},
+		"kubelet: its node":             {kubelet, nil, create(node("w1"))},
+		"kubelet: a label":              {kubelet, pooled("workers"), label("example.com/x", "y")},
+		"kubelet: an annotation":        {kubelet, pooled("workers"), annotate("example.com/x", "y")},
+		"kubelet: that it leaves":       {kubelet, pooled("workers"), annotate("node.gardenadm.dev/leaving", "true")},
+		"kubelet: its state":            {kubelet, pooled("workers"), condition("Ready")},
+		"that it leaves":                {worker, node("w1"), annotate("node.gardenadm.dev/leaving", "true")},
+		"where API servers are":         {worker, configMap("gardenadm-endpoints"), read},
+		"restart request is done":       {worker, node("w1"), annotate("worker.gardener.cloud/restart-systemd-services", "")},
+		"condition":                     {worker, node("w1"), condition("SystemdUnitsReady")},
+		"nothing":                       {worker, node("w1"), update(func(*corev1.Node) {})},
+		"role of the control plane":     {controller, node("cp1"), label("node-role.kubernetes.io/control-plane", "")},
+		"own lease, new":                {worker, nil, create(lease("gardener-node-agent-w1"))},
+		"own lease":                     {worker, lease("gardener-node-agent-w1"), renew},
+		"own lease, called like a pool": {namesake, lease("gardener-node-agent-control-plane"), renew},
+		"turn of the workers":           {worker, lease(osc.TurnLease(workerKey)), renew},
+		"turn of the control plane":     {controller, lease(osc.TurnLease(controllerKey)), renew},
+		"own configuration":             {worker, secretOf(workerKey), read},
+		"control plane configuration":   {controller, secretOf(controllerKey), read},
+		"other nodes are seen":          {worker, node("w2"), read},
+		"the administrator, all of it":  {admin, node("w2"), update(func(n *corev1.Node) { n.Labels = map[string]string{"x": "y"}; n.Spec.Unschedulable = true })},
 	}
 	for name, one := range allowed {
 		t.Run("may: "+name, func(t *testing.T) { check(t, onFresh(t, on, one)) })
@@ -167,8 +169,9 @@ func TestNodeAgentsWriteOnlyWhatIsTheirs(t *testing.T) {
 		"the scheduler's lease":             {worker, lease("kube-scheduler"), renew},
 		"the gardenlet's lease":             {worker, lease("gardenlet"), renew},
 		"a lease, without a name of a node": {nameless, lease("gardener-node-agent-w1"), renew},
-		"turn of control plane":             {worker, lease(controllerKey), renew},
-		"turn of the workers":               {controller, lease(workerKey), renew},
+		"turn of control plane":             {worker, lease(osc.TurnLease(controllerKey)), renew},
+		"turn of the pool of its name":      {namesake, lease(osc.TurnLease(controllerKey)), renew},
+		"turn of the workers":               {controller, lease(osc.TurnLease(workerKey)), renew},
 		"a lease gone":                      {worker, lease("gardener-node-agent-w1"), remove},
 		"control plane's secrets":           {worker, secretOf(controllerKey), read},
 		"workers' secrets":                  {controller, secretOf(workerKey), read},

@@ -32,6 +32,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/host/hosttest"
 	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
+	"github.com/gardenadm/gardenadm/internal/render/osc"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
@@ -107,7 +108,7 @@ func TestNodesOfTheControlPlaneTakeTurns(t *testing.T) {
 	changed := on.publish(t, c, "control-plane", "a=2")
 	ahead := ""
 	eventually(t, "one of them has the turn", func() bool {
-		ahead = holder(on.lease(t, keyOf(t, c, "control-plane")))
+		ahead = holder(on.lease(t, osc.TurnLease(keyOf(t, c, "control-plane"))))
 		return ahead != "" && agents[ahead].read(t, fileSetting) == "a=2"
 	})
 	behind := names[0]
@@ -122,7 +123,7 @@ func TestNodesOfTheControlPlaneTakeTurns(t *testing.T) {
 		agents[name].fake.SetPods(staticPod(name, "h-a=2"))
 		eventually(t, name+" is changed", func() bool { return on.applied(t, name) == changed })
 	}
-	eventually(t, "nobody has the turn", func() bool { return holder(on.lease(t, keyOf(t, c, "control-plane"))) == "" })
+	eventually(t, "nobody has the turn", func() bool { return holder(on.lease(t, osc.TurnLease(keyOf(t, c, "control-plane")))) == "" })
 }
 
 // agentRun is an agent on a machine in memory.

@@ -14,7 +14,7 @@ import (
 
 const (
 	serial    = "reconciliation.osc.node-agent.gardener.cloud/serial=true"
-	turnLease = "gardener-node-agent-control-plane"
+	turnLease = "turn.gardener-node-agent-control-plane"
 	podHealth = "https://192.0.2.10:1/readyz"
 )
 

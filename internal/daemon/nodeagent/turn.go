@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/gardenadm/gardenadm/internal/render/osc"
 )
 
 const (
@@ -21,11 +23,11 @@ const (
 	turnPoll     = 5 * time.Second
 )
 
-// turn is the Lease by which the nodes of a pool change one after the other (contract node-agent-and-osc §6.3). It is kept until the
-// node is well again: while it is not, all others wait. An agent that was started again goes on with its node's turn.
+// turn is the Lease by which the nodes of a pool change one after the other (contract node-agent-and-osc §6.3, decision 0011). It is kept
+// until the node is well again: while it is not, all others wait. An agent that was started again goes on with its node's turn.
 type turn struct {
 	*daemon
-	name func() string // of the Lease: that of the pool's Secret
+	key func() string // of the pool, by which the Lease is named
 
 	mu    sync.Mutex
 	lease *coordinationv1.Lease // nil while it is somebody else's turn
@@ -36,7 +38,9 @@ type turn struct {
 	seen  time.Time
 }
 
-func newTurn(d *daemon, name func() string) *turn { return &turn{daemon: d, name: name} }
+func newTurn(d *daemon, key func() string) *turn { return &turn{daemon: d, key: key} }
+
+func (t *turn) name() string { return osc.TurnLease(t.key()) }
 
 func (t *turn) held() bool {
 	t.mu.Lock()

@@ -15,6 +15,10 @@ import (
 
 const keyPrefix = "gardener-node-agent-"
 
+// TurnLease names the Lease in kube-system by which the nodes of the pool with this Secret take turns. Contract node-agent-and-osc §6.3
+// gives it the Secret's own name, which is that of the own Lease of a node that is called like the pool (decision 0011).
+func TurnLease(key string) string { return "turn." + key }
+
 // Key names the Secret that brings the pool's OperatingSystemConfig to its nodes. A changed key means new nodes,
 // so it is made of just what cannot be changed on a running node (contract node-agent-and-osc §2).
 func Key(c *cluster.Cluster, pool cluster.Pool) (string, error) {

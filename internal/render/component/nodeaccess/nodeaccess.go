@@ -9,6 +9,7 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/render/addon"
 	"github.com/gardenadm/gardenadm/internal/render/component"
+	"github.com/gardenadm/gardenadm/internal/render/osc"
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
@@ -30,13 +31,13 @@ func objects(in component.Input) ([]component.Object, error) {
 		addon.Bind(roleBootstrap, roleBootstrap, addon.Group(groupTokens)),
 	)
 	out = append(out, agents()...)
-	serial, secrets := map[string]string{}, map[string]string{}
+	turns, secrets := map[string]string{}, map[string]string{}
 	for _, pool := range in.Cluster.Pools {
 		objects, key, err := poolAgents(in.Cluster, pool)
 		if err != nil {
 			return nil, err
 		}
-		serial[secret.NodeAgentPoolGroup(pool.Name)], secrets[pool.Name] = key, key
+		turns[secret.NodeAgentPoolGroup(pool.Name)], secrets[pool.Name] = osc.TurnLease(key), key
 		out = append(out, objects...)
 	}
 	offered, err := poolList(in.Cluster, secrets)
@@ -46,7 +47,7 @@ func objects(in component.Input) ([]component.Object, error) {
 	out = append(out, offered...)
 	out = append(out, nodePolicy(secret.NodeAgentPoolGroup(in.Cluster.ControlPlane.Name))...)
 	out = append(out, kubeletPolicy()...)
-	return append(out, leasePolicy(serial)...), nil
+	return append(out, leasePolicy(turns)...), nil
 }
 
 // gardenlet may decide on certificates, publish configurations and the list of API servers, keep Nodes as their pools have them, and elect

@@ -77,17 +77,17 @@ func kubeletPolicy() []component.Object {
 	)
 }
 
-// leasePolicy lets a node agent write its own Lease, and the one by which the nodes of its pool take turns: it bears the name of the
-// pool's OperatingSystemConfig. serial maps the group of the pool's agents to that name.
-func leasePolicy(serial map[string]string) []component.Object {
-	keys, err := json.Marshal(serial) // a map of strings in JSON is one in CEL, too; its keys are sorted
+// leasePolicy lets a node agent write its own Lease, and the one by which the nodes of its pool take turns: turns maps the group of the
+// pool's agents to its name.
+func leasePolicy(turns map[string]string) []component.Object {
+	names, err := json.Marshal(turns) // a map of strings in JSON is one in CEL, too; its keys are sorted
 	if err != nil {
 		return nil
 	}
 	return agentPolicy("gardenadm-node-agent-leases", resources("coordination.k8s.io", "leases"),
-		[]admissionv1.Variable{{Name: "pools", Expression: string(keys)}},
+		[]admissionv1.Variable{{Name: "turns", Expression: string(names)}},
 		validation(`(variables.node != "" && object.metadata.name == "gardener-node-agent-" + variables.node) || `+
-			"request.userInfo.groups.exists(g, g in variables.pools && variables.pools[g] == object.metadata.name)",
+			"request.userInfo.groups.exists(g, g in variables.turns && variables.turns[g] == object.metadata.name)",
 			"a node agent writes its own Lease and that of its pool only"),
 	)
 }
