@@ -17,6 +17,9 @@ import (
 	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
+// lookAgainAtNode is when a Node is looked at again that changed while it was looked at.
+const lookAgainAtNode = time.Second
+
 // keeper keeps labels, annotations and taints of Nodes as their pools have them.
 type keeper struct{ world }
 
@@ -74,31 +77,38 @@ func (k keeper) reconcile(ctx context.Context, name string) (time.Duration, erro
 			again = lookAgainAtPods
 		}
 	}
-	return again, k.patch(ctx, node, want)
+	current, err := k.patch(ctx, node, want)
+	if err == nil && !current {
+		again = lookAgainAtNode
+	}
+	return again, err
 }
 
-func (k keeper) patch(ctx context.Context, node *corev1.Node, want wish) error {
+// patch is not current when the Node had changed by then. The watch does not tell of changes of what is not kept in memory.
+func (k keeper) patch(ctx context.Context, node *corev1.Node, want wish) (current bool, err error) {
 	content := want.patch(node)
 	if content == nil {
-		return nil
+		return true, nil
 	}
 	raw, err := json.Marshal(content)
 	if err != nil {
-		return fmt.Errorf("patch Node %s: %w", node.Name, err)
+		return false, fmt.Errorf("patch Node %s: %w", node.Name, err)
 	}
 	object := &corev1.Node{}
 	object.Name = node.Name
 	err = k.api.Patch(ctx, object, client.RawPatch(types.MergePatchType, raw))
 	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil // the watch brings what became of it
+	case apierrors.IsNotFound(err):
+		return true, nil
+	case apierrors.IsConflict(err):
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("patch Node %s: %w", node.Name, err)
+		return false, fmt.Errorf("patch Node %s: %w", node.Name, err)
 	}
 	if want.usable {
 		k.log.Info("node is ready for workload", "node", node.Name)
 	}
-	return nil
+	return true, nil
 }
 
 // poolOf goes by what the node's agent says. The label is the kubelet's, which may have named any pool.

@@ -237,6 +237,23 @@ func TestCriticalComponents(t *testing.T) {
 	}
 }
 
+// TestNodeChangedMeanwhile: a change that nobody hears of, of a node's images for one, does not keep it from becoming usable.
+func TestNodeChangedMeanwhile(t *testing.T) {
+	f := newFixture(t)
+	node := workerNode("w1")
+	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	must(t, f.api.Create(t.Context(), node))
+	f.see(t)
+	node.Status.Images = make([]corev1.ContainerImage, 9)
+	must(t, f.api.SubResource("status").Update(t.Context(), node))
+	if again, err := (keeper{f.world}).reconcile(t.Context(), "w1"); again != lookAgainAtNode || err != nil {
+		t.Errorf("looks again in %s, %v", again, err)
+	}
+	if taints := f.keep(t, "w1").Spec.Taints; slices.ContainsFunc(taints, isCritical) {
+		t.Errorf("the node does not become usable: %v", taints)
+	}
+}
+
 // TestTrim: of what is kept of a node and a pod, all that counts is there, and nothing large.
 func TestTrim(t *testing.T) {
 	node := workerNode("w1")
