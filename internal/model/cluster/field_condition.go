@@ -52,15 +52,40 @@ func checkAPIServer(shoot *gardencore.Shoot, at *field.Path) field.ErrorList {
 	}
 	for i, plugin := range config.AdmissionPlugins {
 		at := at.Child("admissionPlugins").Index(i)
-		if plugin.Name == "NodeRestriction" && ptr.Deref(plugin.Disabled, false) {
-			errs = append(errs, field.Forbidden(at.Child("disabled"), "without NodeRestriction a node could change every other one"))
+		if why := neededPlugins()[plugin.Name]; why != "" && ptr.Deref(plugin.Disabled, false) {
+			errs = append(errs, field.Forbidden(at.Child("disabled"), why))
 		}
 		if plugin.KubeconfigSecretName != nil && !slices.Contains(AdmissionPluginsWithKubeconfig(), plugin.Name) {
 			errs = append(errs, field.Forbidden(at.Child("kubeconfigSecretName"),
 				"only these plugins read a kubeconfig: "+strings.Join(AdmissionPluginsWithKubeconfig(), ", ")))
 		}
 	}
+	for _, key := range slices.Sorted(maps.Keys(config.RuntimeConfig)) {
+		of := func(api string) bool { return key == api || strings.HasPrefix(key, api+"/") } // which may be one resource of it
+		if slices.ContainsFunc(neededAPIs(), of) && !config.RuntimeConfig[key] {
+			errs = append(errs, field.Forbidden(at.Child("runtimeConfig").Key(key), "the cluster itself needs it"))
+		}
+	}
 	return errs
+}
+
+// neededPlugins says of the admission plugins that every cluster has what would be without them.
+func neededPlugins() map[string]string {
+	return map[string]string{
+		"NodeRestriction":           "without NodeRestriction a node could change every other one",
+		"ServiceAccount":            "without ServiceAccount the cluster's own pods could not ask the API",
+		"ValidatingAdmissionPolicy": "without ValidatingAdmissionPolicy a node agent could change every other node",
+	}
+}
+
+// neededAPIs are those that gardenadm, the kubelets and the controllers use.
+func neededAPIs() []string {
+	return []string{
+		"v1", "api/all", "api/ga",
+		"admissionregistration.k8s.io/v1", "apiregistration.k8s.io/v1", "apps/v1", "authentication.k8s.io/v1", "authorization.k8s.io/v1",
+		"certificates.k8s.io/v1", "coordination.k8s.io/v1", "discovery.k8s.io/v1", "networking.k8s.io/v1", "node.k8s.io/v1", "policy/v1",
+		"rbac.authorization.k8s.io/v1", "scheduling.k8s.io/v1", "storage.k8s.io/v1",
+	}
 }
 
 // AdmissionPluginsWithKubeconfig are the admission plugins of kube-apiserver that ask another server.

@@ -167,6 +167,14 @@ func TestConditions(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) { wantRefused(t, path, text, field.ErrorTypeForbidden) })
 	}
+	for _, plugin := range []string{"ServiceAccount", "ValidatingAdmissionPolicy"} {
+		wantRefused(t, "spec.kubernetes.kubeAPIServer.admissionPlugins[0].disabled",
+			"spec: {kubernetes: {kubeAPIServer: {admissionPlugins: [{name: "+plugin+", disabled: true}]}}}", field.ErrorTypeForbidden)
+	}
+	for _, api := range []string{"v1", "api/all", "admissionregistration.k8s.io/v1", "admissionregistration.k8s.io/v1/validatingadmissionpolicies"} {
+		wantRefused(t, "spec.kubernetes.kubeAPIServer.runtimeConfig["+api+"]",
+			"spec: {kubernetes: {kubeAPIServer: {runtimeConfig: {batch/v1: false, "+api+": false}}}}", field.ErrorTypeForbidden)
+	}
 	for _, suffix := range []string{"com", "a b.example.com", `"example.com\n evil"`} {
 		wantRefused(t, "spec.systemComponents.coreDNS.rewriting.commonSuffixes[0]",
 			"spec: {systemComponents: {coreDNS: {rewriting: {commonSuffixes: ["+suffix+"]}}}}", field.ErrorTypeInvalid)
