@@ -171,7 +171,7 @@ func (a Approver) nodeAgent(ctx context.Context, request *certificatesv1.Certifi
 	return a.spend(ctx, request, id, node, func(token.Token) string { return pool })
 }
 
-// renewal: an agent stays what it is, as long as its Node stays.
+// renewal: an agent stays what it is, as long as its Node stays and is in its pool. The label of the pool is one that agents cannot write.
 func (a Approver) renewal(ctx context.Context, request *certificatesv1.CertificateSigningRequest, name, pool string) (Decision, error) {
 	for _, group := range []string{constants.NodeAgentsGroup, secret.NodeAgentPoolGroup(pool)} {
 		if !slices.Contains(request.Spec.Groups, group) {
@@ -186,6 +186,8 @@ func (a Approver) renewal(ctx context.Context, request *certificatesv1.Certifica
 		return deny("there is no Node %s any more", name), nil
 	case Leaving(node):
 		return deny("node %s is about to leave", name), nil
+	case node.Labels[constants.LabelWorkerPool] != pool: // a Node that was just made may lack it
+		return Decision{NotYet, fmt.Sprintf("the agent is of pool %s, Node %s is in pool %q", pool, name, node.Labels[constants.LabelWorkerPool])}, nil
 	}
 	return Decision{Approved, "the node agent renews its certificate"}, nil
 }

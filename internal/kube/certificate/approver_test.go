@@ -120,7 +120,16 @@ func renewal() *asked {
 	return a
 }
 
-func node1() *corev1.Node { return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "machine-1"}} }
+func node1() *corev1.Node {
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "machine-1", Labels: map[string]string{"worker.gardener.cloud/pool": "workers"}}}
+}
+
+// moved is another machine of machine-1's name, in another pool.
+func moved() *corev1.Node {
+	out := live()
+	out.Labels = map[string]string{"worker.gardener.cloud/pool": "other"}
+	return out
+}
 
 // joining is machine-1 before its agent has taken over, live is what it is then, and leaves is what becomes of it.
 func joining() *corev1.Node {
@@ -230,6 +239,8 @@ func TestDecide(t *testing.T) {
 		"renewal, by a node that leaves":         {renewal(), []client.Object{leaves()}, certificate.Denied, "about to leave"},
 		"renewal, of a node that was removed":    {renewal(), nil, certificate.Denied, "there is no Node machine-1 any more"},
 		"renewal, for another pool":              {change(renewal(), pool(controller)), []client.Object{node1()}, certificate.Denied, "is not in the group " + controller},
+		"renewal, of a Node of another pool":     {renewal(), []client.Object{moved()}, certificate.Denied, `in pool "other"`},
+		"renewal, before the Node has its pool":  {age(renewal(), time.Second), []client.Object{moved()}, certificate.NotYet, `in pool "other"`},
 		"renewal, by a user who is no agent":     {change(renewal(), func(a *asked) { a.groups = []string{workers} }), []client.Object{node1()}, certificate.Denied, "is not in the group " + agents},
 		"another client's certificate":           {change(agent("open00"), func(a *asked) { a.csr.Subject.CommonName = "jane" }), nil, certificate.NoOpinion, ""},
 		"another client's, unreadable":           {change(agent("open00"), func(a *asked) { a.raw = func([]byte) []byte { return nil } }), nil, certificate.NoOpinion, ""},
