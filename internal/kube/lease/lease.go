@@ -21,6 +21,11 @@ const (
 	// slow machine for most of a minute, in which nobody can renew.
 	duration = 90 * time.Second
 	renewal  = 5 * time.Second
+	// requestTimeout bounds one renewal. A holder gives up early enough for one that hangs to end before others take over.
+	requestTimeout = 2 * renewal
+	giveUp         = duration - requestTimeout - renewal
+	// apart is how far the clocks of two hosts may be apart. A lease that ran out longer ago than that is not looked at for its duration.
+	apart = 5 * time.Minute
 	// separator stands between the host and the process in a holder's identity.
 	separator = "/"
 )
@@ -37,8 +42,6 @@ type Lease struct {
 	Host string
 	// Process tells this run from earlier ones on the same host.
 	Process string
-	// Now is the clock; nil means the real one.
-	Now func() time.Time
 }
 
 func (l Lease) identity() string { return l.Host + separator + l.Process }
@@ -64,9 +67,16 @@ func (l Lease) Hold(ctx context.Context, run func(context.Context) error) error 
 	return errors.Join(err, l.release(releasing))
 }
 
+// sight is a state of the object, and when this process saw it first.
+type sight struct {
+	version string
+	since   time.Time
+}
+
 func (l Lease) acquire(ctx context.Context) error {
+	last := &sight{}
 	for {
-		holder, err := l.try(ctx)
+		holder, err := l.try(ctx, last)
 		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) {
 			return err
 		}
@@ -82,7 +92,7 @@ func (l Lease) acquire(ctx context.Context) error {
 }
 
 // try takes the lease when it is free and returns "", or returns who holds it.
-func (l Lease) try(ctx context.Context) (holder string, err error) {
+func (l Lease) try(ctx context.Context, last *sight) (holder string, err error) {
 	object := &coordinationv1.Lease{}
 	err = l.API.Get(ctx, client.ObjectKey{Namespace: l.Namespace, Name: l.Name}, object)
 	if apierrors.IsNotFound(err) {
@@ -92,22 +102,25 @@ func (l Lease) try(ctx context.Context) (holder string, err error) {
 		return "", err
 	}
 	holder = ptr.Deref(object.Spec.HolderIdentity, "")
-	if holder == "" || l.dead(object, holder) {
+	if version := object.ResourceVersion; version != last.version {
+		*last = sight{version, time.Now()}
+	}
+	if holder == "" || l.dead(object, holder, *last) {
 		return "", l.API.Update(ctx, l.fill(object))
 	}
 	return holder, nil
 }
 
-func (l Lease) dead(object *coordinationv1.Lease, holder string) bool {
+func (l Lease) dead(object *coordinationv1.Lease, holder string, seen sight) bool {
 	if host, _, _ := strings.Cut(holder, separator); host == l.Host {
 		return true
 	}
 	renewed := object.Spec.RenewTime
-	return renewed == nil || l.now().After(renewed.Add(duration))
+	return renewed == nil || time.Since(seen.since) > duration || time.Since(renewed.Time) > duration+apart
 }
 
 func (l Lease) fill(object *coordinationv1.Lease) *coordinationv1.Lease {
-	now := metav1.NewMicroTime(l.now())
+	now := metav1.NowMicro()
 	object.Spec.HolderIdentity = ptr.To(l.identity())
 	object.Spec.LeaseDurationSeconds = ptr.To(int32(duration / time.Second))
 	object.Spec.AcquireTime = &now
@@ -115,10 +128,10 @@ func (l Lease) fill(object *coordinationv1.Lease) *coordinationv1.Lease {
 	return object
 }
 
-// renew keeps the lease until the context ends. A failed request is tried again; only another holder, or no answer for
+// renew keeps the lease until the context ends. A failed request is tried again; only another holder, or no answer for nearly
 // as long as others wait before they take over, ends the run.
 func (l Lease) renew(ctx context.Context, stop context.CancelCauseFunc) {
-	last := l.now()
+	last := time.Now()
 	ticker := time.NewTicker(renewal)
 	defer ticker.Stop()
 	for {
@@ -127,14 +140,15 @@ func (l Lease) renew(ctx context.Context, stop context.CancelCauseFunc) {
 			return
 		case <-ticker.C:
 		}
+		began := time.Now()
 		err := l.touch(ctx)
 		switch {
 		case err == nil:
-			last = l.now()
+			last = began
 		case errors.Is(err, ErrLost):
 			stop(ErrLost)
 			return
-		case l.now().After(last.Add(duration)):
+		case time.Since(last) > giveUp:
 			stop(fmt.Errorf("%w: it could not be renewed: %w", ErrLost, err))
 			return
 		}
@@ -142,6 +156,8 @@ func (l Lease) renew(ctx context.Context, stop context.CancelCauseFunc) {
 }
 
 func (l Lease) touch(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	object := &coordinationv1.Lease{}
 	if err := l.API.Get(ctx, client.ObjectKey{Namespace: l.Namespace, Name: l.Name}, object); err != nil {
 		return err
@@ -149,7 +165,7 @@ func (l Lease) touch(ctx context.Context) error {
 	if ptr.Deref(object.Spec.HolderIdentity, "") != l.identity() {
 		return ErrLost
 	}
-	now := metav1.NewMicroTime(l.now())
+	now := metav1.NowMicro()
 	object.Spec.RenewTime = &now
 	return l.API.Update(ctx, object)
 }
@@ -167,11 +183,4 @@ func (l Lease) release(ctx context.Context) error {
 		return fmt.Errorf("release lease %s/%s: %w", l.Namespace, l.Name, err)
 	}
 	return nil
-}
-
-func (l Lease) now() time.Time {
-	if l.Now != nil {
-		return l.Now()
-	}
-	return time.Now()
 }

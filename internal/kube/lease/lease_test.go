@@ -8,9 +8,11 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/gardenadm/gardenadm/internal/kube/lease"
 )
@@ -74,6 +76,66 @@ func TestDeadHolderOfAnotherHostIsWaitedFor(t *testing.T) {
 			t.Errorf("took over after %s, want the lease's 90 s", waited)
 		}
 	})
+}
+
+// TestClocksApart: whoever takes over goes by his own clock, but for one who is dead for long.
+func TestClocksApart(t *testing.T) {
+	for name, c := range map[string]struct{ renewed, want time.Duration }{
+		"the holder's is behind": {-2 * time.Minute, 91 * time.Second},
+		"the holder's is ahead":  {time.Hour, 91 * time.Second},
+		"dead for long":          {-time.Hour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := fake.NewClientBuilder().Build()
+				die(t, on(api, "a", "1"))
+				object := &coordinationv1.Lease{}
+				check(t, api.Get(t.Context(), client.ObjectKey{Namespace: "kube-system", Name: "reconcile"}, object))
+				object.Spec.RenewTime = ptr.To(metav1.NewMicroTime(time.Now().Add(c.renewed)))
+				check(t, api.Update(t.Context(), object))
+				start := time.Now()
+				check(t, on(api, "b", "1").Hold(t.Context(), func(context.Context) error { return nil }))
+				if waited := time.Since(start).Truncate(time.Second); waited != c.want {
+					t.Errorf("took over after %s, want %s", waited, c.want)
+				}
+			})
+		})
+	}
+}
+
+// TestCutOff: who cannot renew ends before anybody may take over, also when a request hangs.
+func TestCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cut := false
+		api := fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+			Get: func(ctx context.Context, api client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+				if cut {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				return api.Get(ctx, key, object, options...)
+			},
+		}).Build()
+		err := on(api, "a", "1").Hold(t.Context(), func(ctx context.Context) error {
+			cut = true
+			start := time.Now()
+			<-ctx.Done()
+			if worked := time.Since(start); worked < time.Minute || worked >= 90*time.Second {
+				t.Errorf("worked on for %s", worked)
+			}
+			return context.Cause(ctx)
+		})
+		if !errors.Is(err, lease.ErrLost) {
+			t.Errorf("got %v, want ErrLost", err)
+		}
+	})
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestLivingHolderKeepsIt(t *testing.T) {
