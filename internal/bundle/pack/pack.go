@@ -48,7 +48,7 @@ type Result struct {
 	Size int64
 }
 
-// Run makes the bundle. The same images give the same bytes. After a failure the file is as it was before.
+// Run makes the bundle. The same images give the same bytes, unless a signature has a random part, as those of ECDSA keys. After a failure the file is as it was before.
 func (p *Packing) Run(ctx context.Context, o flow.Observer) (Result, error) {
 	if err := p.graph().Run(ctx, o); err != nil {
 		return Result{}, err

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -31,10 +30,11 @@ func (p *Packing) write(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create bundle: %w", err)
 	}
+	defer file.Cleanup() //nolint:errcheck // it does nothing after the renaming, and what failed before is told
 	sum := sha256.New()
 	counted := &counter{Writer: io.MultiWriter(file, sum)}
 	if err := archive.Write(ctx, counted, contents); err != nil {
-		return errors.Join(err, file.Cleanup())
+		return err
 	}
 	if err := file.CloseAtomicallyReplace(); err != nil {
 		return fmt.Errorf("write bundle: %w", err)

@@ -49,6 +49,10 @@ func ParseRegistry(text string) (prefix, plain string, err error) {
 	prefix, insecure := strings.CutPrefix(text, "http://")
 	prefix = strings.TrimSuffix(strings.TrimPrefix(prefix, "https://"), "/")
 	host, _, _ := strings.Cut(prefix, "/")
+	if at := strings.LastIndex(host, "@"); at >= 0 { // what stands before it may be a password
+		return "", "", fault.New(fault.BadFlag, "--images has credentials for %s", host[at+1:]).
+			Mend("give them with docker login %s: here they are seen in the process list and the shell's history", host[at+1:])
+	}
 	// Without a dot or a port it would be a user of Docker Hub.
 	if _, err := reference.ParseNormalizedNamed(prefix + "/image"); err != nil || host != "localhost" && !strings.ContainsAny(host, ".:") {
 		return "", "", fault.New(fault.BadFlag, "%q is neither a directory nor a file nor a registry", text).

@@ -1,9 +1,11 @@
 package source
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/model/image"
 )
 
@@ -63,6 +65,13 @@ func TestParseRegistry(t *testing.T) {
 	for _, text := range []string{"", "mirror", "./bundle", "/tmp/bundle", "bundle/dir", "registry.test/UPPER", "ftp://registry.test", "../bundle.tar"} {
 		if prefix, _, err := ParseRegistry(text); err == nil {
 			t.Errorf("%q is %q", text, prefix)
+		}
+	}
+	for _, text := range []string{"https://me:hidden@registry.test/mirror", "http://hidden@registry.test:5000", "me:hid@hidden@registry.test"} {
+		_, _, err := ParseRegistry(text)
+		var refused *fault.Error
+		if !errors.As(err, &refused) || strings.Contains(err.Error()+refused.Fix, "hid") || !strings.Contains(refused.Fix, "docker login registry.test") {
+			t.Errorf("%s: %v, advice %q", text, err, refused.Fix)
 		}
 	}
 }

@@ -70,7 +70,10 @@ type guard struct {
 	plain string
 }
 
-var errPlain = errors.New("plain HTTP is not allowed")
+var (
+	errPlain = errors.New("plain HTTP is not allowed")
+	errLed   = errors.New("it leads to plain HTTP, which is not allowed")
+)
 
 func newTransport(config RegistryConfig) (http.RoundTripper, error) {
 	out := remote.DefaultTransport.(*http.Transport).Clone()
@@ -85,17 +88,20 @@ func newTransport(config RegistryConfig) (http.RoundTripper, error) {
 		}
 		out.TLSClientConfig.RootCAs = pool
 	}
-	return &guard{out, config.Plain}, nil
+	return &guard{&watched{out, silence}, config.Plain}, nil
 }
 
 // RoundTrip refuses what is neither encrypted nor stays on this machine nor was asked for.
 func (g *guard) RoundTrip(request *http.Request) (*http.Response, error) {
 	host := request.URL.Hostname()
 	local := host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
-	if request.URL.Scheme != "https" && !local && request.URL.Host != g.plain {
-		return nil, errPlain
+	switch {
+	case request.URL.Scheme == "https" || local || request.URL.Host == g.plain:
+		return g.RoundTripper.RoundTrip(request)
+	case request.Response != nil:
+		return nil, errLed
 	}
-	return g.RoundTripper.RoundTrip(request)
+	return nil, errPlain
 }
 
 func (r *registry) options(at image.Location) []name.Option {
@@ -163,10 +169,12 @@ func (r *registry) advice(image string, err error) string {
 	switch {
 	case errors.Is(err, errForeign):
 		return "name another --platform, or an image for this one with --image-vector-overwrite"
-	case errors.Is(err, errPlain):
-		return fmt.Sprintf("give %s a certificate; or write --images http://%s/… to speak to it without TLS", host, host)
 	case errors.As(err, &unknown):
 		return fmt.Sprintf("name the authority of %s: --registry-ca FILE", host)
+	case errors.Is(err, http.ErrSchemeMismatch): // errPlain alone says little: after any failure a private address is asked without TLS, too
+		return fmt.Sprintf("give %s a certificate; or write --images http://%s/… to speak to it without TLS", host, host)
+	case errors.Is(err, errLed):
+		return fmt.Sprintf("let %s answer itself, or lead to an address with https", host)
 	case !errors.As(err, &answer):
 		return fmt.Sprintf("check that this machine reaches %s (HTTPS_PROXY is heeded), then run it again: what was downloaded is kept", host)
 	case answer.StatusCode == http.StatusNotFound:

@@ -1,14 +1,17 @@
 package source
 
 import (
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -258,6 +261,51 @@ func TestPlainHTTP(t *testing.T) {
 			t.Errorf("%s: reached %t, %v", url, reached, err)
 		}
 	}
+}
+
+// Private addresses are asked without TLS after any failure: the advice is about the failure.
+func TestAdviceForPrivateAddresses(t *testing.T) {
+	led := &http.Response{StatusCode: http.StatusTemporaryRedirect, Header: http.Header{"Location": {"http://10.0.0.2/v2/"}}, Body: http.NoBody}
+	for name, c := range map[string]struct {
+		answer *http.Response
+		err    error
+		want   string
+	}{
+		"unknown authority": {nil, x509.UnknownAuthorityError{}, "--registry-ca"},
+		"plain HTTP":        {nil, http.ErrSchemeMismatch, "--images http://10.0.0.1:5000/"},
+		"down":              {nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, "check that this machine reaches 10.0.0.1:5000"},
+		"silent":            {nil, errSilent, "check that this machine reaches 10.0.0.1:5000"},
+		"leads elsewhere":   {led, nil, "lead to an address with https"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &registry{
+				RegistryConfig: RegistryConfig{Locations: map[string]image.Location{"tool": {Repository: "10.0.0.1:5000/tool", Tag: "v1"}}},
+				manifests:      map[v1.Hash][]byte{},
+			}
+			var err error
+			r.puller, err = remote.NewPuller(remote.WithTransport(&guard{RoundTripper: answers{c.answer, c.err}}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = (&Source{origin: r, blobs: newCache(t.TempDir()), platform: amd64()}).Fetch(t.Context(), "tool")
+			var refused *fault.Error
+			if !errors.As(err, &refused) || !strings.Contains(refused.Fix, c.want) {
+				t.Errorf("got %v, advice %q", err, refused.Fix)
+			}
+		})
+	}
+}
+
+type answers struct {
+	*http.Response
+	error
+}
+
+func (a answers) RoundTrip(request *http.Request) (*http.Response, error) {
+	if a.Response != nil {
+		a.Request = request
+	}
+	return a.Response, a.error
 }
 
 type roundTripper func()
