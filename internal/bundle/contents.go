@@ -28,6 +28,7 @@ type Contents struct {
 	// Path is the file or directory that the bundle was read from.
 	Path string
 
+	foreign   bool // other programs made it
 	index     v1.IndexManifest
 	raw       []byte                              // index.json
 	signature []byte                              // index.json.sig; nil when there is none
@@ -68,7 +69,7 @@ func newContents(path string, index, signed []byte, key *signature.Verifier) (*C
 
 // read reads manifests and configs, and refuses what is not for the architecture ("" stands for any).
 func (c *Contents) read(architecture string) error {
-	if c.isForeign() {
+	if c.foreign = c.isForeign(); c.foreign {
 		if err := c.adopt(architecture); err != nil {
 			return err
 		}

@@ -25,7 +25,8 @@ import (
 const annotationContainerd = "io.containerd.image.name"
 
 // OpenImages is OpenOrigin for images that were not packed by gardenadm, too: an OCI image layout as docker save, ctr and skopeo write it,
-// in a directory or in a tar, compressed or not. A tar is unpacked into dir, which is made anew and stays unless there is an error.
+// in a directory or in a tar, compressed or not. Such a tar is unpacked into dir, which is made anew and stays unless there is an error:
+// it is the caller's to remove. Too little space for it is a fault with code LittleSpace.
 // Nobody signs such a layout, so with a key it is refused.
 func OpenImages(ctx context.Context, file string, o Options, dir string) (*Origin, error) {
 	info, err := os.Stat(file)
@@ -54,22 +55,25 @@ func openSpread(ctx context.Context, file string, o Options, dir string) (*Origi
 	switch {
 	case errors.Is(err, unix.ENOSPC):
 		return nil, fault.New(fault.LittleSpace, "unpack %s into %s: %w", file, dir, err)
-	case err != nil:
+	case ofThisMachine(err) || ctx.Err() != nil || len(fault.Of(err)) > 0:
 		return nil, fmt.Errorf("unpack %s into %s: %w", file, dir, err)
+	case err != nil:
+		return nil, refused(file, err)
 	}
 	origin, err := OpenOrigin(ctx, dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
+	origin.Path = file
 	return origin, nil
 }
 
 // isPlain says that a file has an image layout that gardenadm did not pack. What is no tar is left to OpenOrigin, which tells more.
 func isPlain(ctx context.Context, file string) (plain bool, err error) {
 	files, indexes := 0, 0
-	err = eachFile(ctx, file, func(name string, content io.Reader) error {
+	err = eachFile(ctx, file, func(header *tar.Header, content io.Reader) error {
 		files++
-		if name != archive.NameIndex {
+		if header.Name != archive.NameIndex {
 			return nil
 		}
 		indexes++
@@ -78,19 +82,19 @@ func isPlain(ctx context.Context, file string) (plain bool, err error) {
 			return err
 		}
 		var index v1.IndexManifest
-		if err := decode(name, raw, &index); err != nil {
+		if err := decode(header.Name, raw, &index); err != nil {
 			return err
 		}
 		plain = index.Annotations[AnnotationFormat] == ""
 		return io.EOF
 	})
 	switch {
-	case ofThisMachine(err) || ctx.Err() != nil:
-		return false, err
+	case err != nil && files == 0 && !ofThisMachine(err) && ctx.Err() == nil:
+		return false, nil
 	case err == nil && files > 0 && indexes == 0:
-		return false, errors.New("it has no index.json: this is no OCI image layout (docker save writes one from version 25 on, podman save with --format oci-archive)")
+		return false, errors.New("it has no index.json: it was cut off, or is no OCI image layout (docker save writes one from version 25 on, podman save with --format oci-archive)")
 	}
-	return plain, nil
+	return plain, err
 }
 
 // spread writes the files of a layout. They are verified when it is opened.
@@ -100,9 +104,13 @@ func spread(ctx context.Context, file, dir string) error {
 		return err
 	}
 	defer root.Close()
-	return eachFile(ctx, file, func(name string, content io.Reader) error {
+	return eachFile(ctx, file, func(header *tar.Header, content io.Reader) error {
+		name := header.Name
 		if name != archive.NameIndex && name != archive.NameLayout && path.Dir(name) != archive.DirBlobs {
 			return nil // docker save writes its older form beside
+		}
+		if err := checkSpace(dir, header.Size); err != nil {
+			return err
 		}
 		to, err := root.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -113,8 +121,8 @@ func spread(ctx context.Context, file, dir string) error {
 	})
 }
 
-// eachFile hands over the regular files of a tar until each says io.EOF.
-func eachFile(ctx context.Context, file string, each func(name string, content io.Reader) error) error {
+// eachFile hands over the regular files of a tar, with clean names, until each says io.EOF. No tar makes it read without end.
+func eachFile(ctx context.Context, file string, each func(header *tar.Header, content io.Reader) error) error {
 	from, err := os.Open(file)
 	if err != nil {
 		return err
@@ -125,19 +133,29 @@ func eachFile(ctx context.Context, file string, each func(name string, content i
 		return err
 	}
 	defer plain.Close()
+	budget := archive.Budget{}
 	for in := tar.NewReader(plain); ; {
 		header, err := in.Next()
+		if err == nil {
+			err = budget.Spend(header.Size)
+		}
 		if err == nil && header.Typeflag == tar.TypeReg {
-			err = each(path.Clean(header.Name), in)
+			header.Name = path.Clean(header.Name)
+			err = each(header, in)
 		}
-		if err == io.EOF {
+		switch {
+		case err == io.EOF:
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return fmt.Errorf("it ends too early: %s", fixCopy)
+		case err != nil:
 			return err
 		}
 	}
 }
+
+// IsForeign says that other programs made the layout, so it has images for pods and nothing to make a node of.
+func (c *Contents) IsForeign() bool { return c.foreign }
 
 // isForeign says that other programs made the layout: it gives no image the name that gardenadm knows it by.
 func (c *Contents) isForeign() bool {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -125,6 +126,14 @@ func TestOpenImagesRefuses(t *testing.T) {
 	if err := os.Remove(filepath.Join(old, archive.NameIndex)); err != nil {
 		t.Fatal(err)
 	}
+	whole, err := os.ReadFile(tarOf(t, dir, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := filepath.Join(t.TempDir(), "many")
+	if err := os.WriteFile(many, manyEntries(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	riscv := amd64()
 	riscv.Architecture = "riscv64"
 	for name, c := range map[string]struct {
@@ -135,6 +144,10 @@ func TestOpenImagesRefuses(t *testing.T) {
 		"damaged":              {tarOf(t, damaged, false), amd64(), "digest"},
 		"no layout":            {tarOf(t, old, false), amd64(), "oci-archive"},
 		"no tar":               {noTar, amd64(), noTar},
+		"cut before the index": {saved(t, whole[:5*512+7]), amd64(), "it ends too early"},
+		"cut in the index":     {saved(t, whole[:bytes.LastIndex(whole, []byte(ownImage))]), amd64(), "it ends too early"},
+		"cut between entries":  {saved(t, whole[:bytes.LastIndex(whole, []byte(archive.NameIndex))]), amd64(), "it was cut off"},
+		"too many entries":     {many, amd64(), "more than 10000 entries"},
 		"another architecture": {tarOf(t, dir, true), riscv, "not made for linux/riscv64"},
 		"missing":              {noTar + "x", amd64(), noTar + "x"},
 	} {
@@ -151,5 +164,44 @@ func TestOpenImagesRefuses(t *testing.T) {
 	spread := filepath.Join(t.TempDir(), "spread")
 	if origin, err := OpenImages(t.Context(), own, amd64(), spread); err != nil || !origin.IsFile() {
 		t.Errorf("a bundle: %v", err)
+	}
+}
+
+// manyEntries is a tar that would fill a machine with files.
+func manyEntries(t *testing.T) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for i := range 10_001 {
+		if err := w.WriteHeader(&tar.Header{Name: archive.DirBlobs + "/" + strconv.Itoa(i), Mode: 0o644}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// A tar may tell of more than the disk has: nothing is written for it.
+func TestForeignTarTakesNoMoreThanThereIs(t *testing.T) {
+	for size, want := range map[int64]string{15 << 30: "ends too early", 17 << 30: "unpacks to more than 16 GiB"} {
+		dir := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(dir, archive.DirBlobs), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		w := tar.NewWriter(&out)
+		if err := w.WriteHeader(&tar.Header{Name: archive.DirBlobs + "/a", Mode: 0o644, Size: size}); err != nil {
+			t.Fatal(err)
+		}
+		err := spread(t.Context(), saved(t, out.Bytes()), dir)
+		little := size < 17<<30 && codes(err) == string(fault.LittleSpace) // on a smaller disk
+		if err == nil || !little && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d GiB: %v", size>>30, err)
+		}
+		if left := files(t, dir); (little || size > 16<<30) && len(left) != 0 {
+			t.Errorf("%d GiB: it wrote %v", size>>30, left)
+		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // Unpack makes dir (root 0700) a layout directory with this bundle and opens it. A bundle that is a directory is used where it is.
-// What is there whole is kept, so it goes on where an earlier one was killed; what is of another bundle goes away last.
+// What is there whole is kept, so it goes on where an earlier one was killed; what is of another bundle goes away first, for its space.
 // All is verified again. Too little space is a fault with code LittleSpace, told before anything is written where it can be.
 func (o *Origin) Unpack(ctx context.Context, dir string) (*Bundle, error) {
 	if o.there != nil {
@@ -48,7 +48,7 @@ func (o *Origin) unpack(ctx context.Context, dir string) error {
 	if err := u.look(ctx); err != nil {
 		return err
 	}
-	if err := u.checkSpace(dir); err != nil {
+	if err := checkSpace(dir, sum(inOrder(u.missing))); err != nil {
 		return err
 	}
 	if len(u.missing) > 0 {
@@ -67,9 +67,12 @@ type unpacking struct {
 	missing map[string]v1.Descriptor // by digest
 }
 
-// look finds out what is missing; what is there but not whole is missing too.
+// look finds out what is missing; what is there but not whole is missing too. What is of another bundle, or half written, is removed.
 func (u *unpacking) look(ctx context.Context) error {
 	if err := u.root.MkdirAll(archive.DirBlobs, 0o700); err != nil {
+		return err
+	}
+	if err := u.dropOthers(); err != nil {
 		return err
 	}
 	for _, blob := range u.blobs() {
@@ -77,8 +80,12 @@ func (u *unpacking) look(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !whole {
-			u.missing[blob.Digest.String()] = blob
+		if whole {
+			continue
+		}
+		u.missing[blob.Digest.String()] = blob
+		if err := u.root.RemoveAll(archive.DirBlobs + "/" + blob.Digest.Hex); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -109,12 +116,13 @@ func (u *unpacking) whole(ctx context.Context, blob v1.Descriptor) (bool, error)
 	return err == nil, err
 }
 
-func (u *unpacking) checkSpace(dir string) error {
+// checkSpace says LittleSpace when the file system of dir has fewer bytes than that.
+func checkSpace(dir string, bytes int64) error {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(dir, &disk); err != nil {
 		return &fs.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	free, need := disk.Bavail*uint64(disk.Bsize), uint64(sum(inOrder(u.missing)))
+	free, need := disk.Bavail*uint64(disk.Bsize), uint64(bytes)
 	if need > free {
 		return fault.New(fault.LittleSpace, "%d MiB are needed, and %d MiB are free", need>>20, free>>20)
 	}
@@ -160,13 +168,16 @@ func (u *unpacking) write(name string, content io.Reader) error {
 		return err
 	}
 	_, err = io.Copy(file, content)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = u.root.Rename(beside, name)
 	}
-	return u.root.Rename(beside, name)
+	if err != nil {
+		return errors.Join(err, u.root.RemoveAll(beside)) // half a blob would keep its space
+	}
+	return nil
 }
 
-// finish makes the directory this bundle, now that all blobs are there, and removes what is not of it.
+// finish makes the directory this bundle, now that all blobs are there.
 func (u *unpacking) finish() error {
 	if err := u.write(archive.NameLayout, strings.NewReader(archive.Layout)); err != nil {
 		return err
@@ -178,9 +189,10 @@ func (u *unpacking) finish() error {
 	} else if err := u.root.RemoveAll(archive.NameSignature); err != nil {
 		return err
 	}
-	if err := u.write(archive.NameIndex, bytes.NewReader(u.raw)); err != nil {
-		return err
-	}
+	return u.write(archive.NameIndex, bytes.NewReader(u.raw))
+}
+
+func (u *unpacking) dropOthers() error {
 	entries, err := fs.ReadDir(u.root.FS(), archive.DirBlobs)
 	if err != nil {
 		return err

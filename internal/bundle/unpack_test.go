@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"testing/iotest"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/gardenadm/gardenadm/internal/bundle/archive"
 	"github.com/gardenadm/gardenadm/internal/fault"
@@ -199,9 +201,50 @@ func damaged(raw []byte) []byte {
 }
 
 func TestLittleSpace(t *testing.T) {
-	u := unpacking{missing: map[string]v1.Descriptor{"a": {Size: 1 << 60}, "b": {Size: 1 << 60}}}
-	if err := u.checkSpace(t.TempDir()); codes(err) != string(fault.LittleSpace) {
+	if err := checkSpace(t.TempDir(), 1<<60); codes(err) != string(fault.LittleSpace) {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// What a full disk or a kill left half written, or an older bundle whole, takes no space from the next attempt.
+func TestUnpackMakesRoomFirst(t *testing.T) {
+	o := origin(t, good(t).file(t))
+	other := good(t)
+	other.image(t, "flannel", "amd64", "of the other bundle")
+	dir := filepath.Join(t.TempDir(), "bundle")
+	if _, err := origin(t, other.file(t)).Unpack(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	first := filepath.Join(dir, archive.DirBlobs, inOrder(o.rest)[0].Digest.Hex)
+	if err := errors.Join(os.Truncate(first, 5), os.WriteFile(first+".part", []byte("half"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(o.Path); err != nil { // so nothing new can be written
+		t.Fatal(err)
+	}
+	if _, err := o.Unpack(t.Context(), dir); err == nil {
+		t.Fatal("it was unpacked from nothing")
+	}
+	known := wanted(o)
+	for _, name := range files(t, filepath.Join(dir, archive.DirBlobs)) {
+		if name = archive.DirBlobs + "/" + name; !slices.Contains(known, name) || name == archive.DirBlobs+"/"+filepath.Base(first) {
+			t.Errorf("%s is still there", name)
+		}
+	}
+}
+
+func TestHalfWrittenBlobIsRemoved(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	u := unpacking{root: root}
+	if err := u.write("blob", io.MultiReader(strings.NewReader("half"), iotest.ErrReader(unix.ENOSPC))); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("the error is %v", err)
+	}
+	if left := files(t, root.Name()); len(left) != 0 {
+		t.Errorf("it left %v", left)
 	}
 }
 

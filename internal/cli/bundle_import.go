@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -53,7 +54,12 @@ func runBundleImport(ctx context.Context, path, key string, streams Streams) err
 		return err
 	}
 	defer unlock() //nolint:errcheck // the lock ends with the process
-	origin, err := bundle.OpenImages(ctx, path, options, layout.DirBundle)
+	// Its images are in containerd, or the next attempt begins anew. The context may be over.
+	return errors.Join(importImages(ctx, h, path, options, key, streams), os.RemoveAll(layout.DirForeignImages))
+}
+
+func importImages(ctx context.Context, h *host.Host, path string, options bundle.Options, key string, streams Streams) error {
+	origin, err := bundle.OpenImages(ctx, path, options, layout.DirForeignImages)
 	if err != nil {
 		return err
 	}
@@ -61,7 +67,7 @@ func runBundleImport(ctx context.Context, path, key string, streams Streams) err
 	return importBundle(ctx, h, origin, layout.DirBundle, streams)
 }
 
-// importBundle unpacks a file into dir, which it removes once all is imported.
+// importBundle unpacks a bundle that is a file into dir, which it removes once all is imported.
 func importBundle(ctx context.Context, h *host.Host, origin *bundle.Origin, dir string, streams Streams) error {
 	if err := waitForRuntime(ctx, h, origin); err != nil {
 		return err
@@ -70,9 +76,10 @@ func importBundle(ctx context.Context, h *host.Host, origin *bundle.Origin, dir 
 	if err != nil {
 		return err
 	}
-	// An earlier import may have been stopped just before this.
-	if err := h.Files.Remove(ctx, dir); err != nil {
-		return fmt.Errorf("remove the unpacked bundle: %w", err)
+	if origin.IsFile() { // an earlier import may have been stopped just before this
+		if err := h.Files.Remove(ctx, dir); err != nil {
+			return fmt.Errorf("remove the unpacked bundle: %w", err)
+		}
 	}
 	_, err = fmt.Fprintf(streams.Out, "Imported %d images; %d were there already.\n", images.New, images.There)
 	return err
@@ -88,6 +95,9 @@ func waitForRuntime(ctx context.Context, h *host.Host, origin *bundle.Origin) er
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return fault.New(fault.RuntimeUnreachable, "import bundle: %w", err).
-		Mend("systemctl start containerd; on a machine that is no node yet, gardenadm init --bundle %s brings containerd and imports the images itself", origin.Path)
+	unreachable := fault.New(fault.RuntimeUnreachable, "import bundle: %w", err)
+	if origin.IsForeign() {
+		return unreachable.Mend("systemctl start containerd; a machine that is no node yet gets these images once it is one")
+	}
+	return unreachable.Mend("systemctl start containerd; on a machine that is no node yet, gardenadm init --bundle %s brings containerd and imports the images itself", origin.Path)
 }

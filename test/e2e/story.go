@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/test/machine"
 )
 
@@ -136,11 +137,14 @@ func (s *story) product(path string) string {
 	return full
 }
 
-// importTestImage brings the image of the test workload to the node as a user's own images come into an air gap.
+// importTestImage brings the image of the test workload to the node as a user's own images come into an air gap: as a tar.
 func (h *host) importTestImage() {
 	h.story.Helper()
 	check(h.story, h.Copy(h.story.ctx, h.story.testImage(), "/root/testimage"))
-	h.run("gardenadm", "bundle", "import", "/root/testimage")
+	h.run("tar", "-C", "/root/testimage", "-cf", "/root/testimage.tar", ".")
+	h.run("gardenadm", "bundle", "import", "/root/testimage.tar")
+	h.run("test", "!", "-e", layout.DirForeignImages)
+	h.run("rm", "-r", "/root/testimage", "/root/testimage.tar")
 }
 
 // testImage is a layout with the image of the test workload.

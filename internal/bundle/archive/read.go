@@ -35,7 +35,7 @@ type Reader struct {
 	decoder *zstd.Decoder
 	buffer  []byte // for what nobody reads
 	seen    map[string]bool
-	total   int64
+	budget  Budget
 
 	name  string // of the current entry
 	size  int64
@@ -191,13 +191,24 @@ func (r *Reader) account() error {
 		return fmt.Errorf("%s is there twice", r.name)
 	}
 	r.seen[r.name] = true
-	if len(r.seen) > maxEntries {
+	return r.budget.Spend(r.size)
+}
+
+// Budget is how much of an archive was read. Archives of other programs have the same bounds.
+type Budget struct {
+	entries int
+	bytes   int64
+}
+
+// Spend counts an entry with its size in bytes in. That it is too much is an error.
+func (b *Budget) Spend(size int64) error {
+	if b.entries++; b.entries > maxEntries {
 		return fmt.Errorf("it has more than %d entries", maxEntries)
 	}
-	if r.size > maxTotal-r.total {
-		return fmt.Errorf("it unpacks to more than %d bytes", int64(maxTotal))
+	if size < 0 || size > maxTotal-b.bytes {
+		return fmt.Errorf("it unpacks to more than %d GiB", maxTotal>>30)
 	}
-	r.total += r.size
+	b.bytes += size
 	return nil
 }
 

@@ -68,6 +68,7 @@ const (
 	FileAdminKubeconfig  = "/etc/kubernetes/admin.conf"
 	FileShootUID         = DirState + "/shoot-uid"
 	DirBundle            = DirState + "/bundle"
+	DirForeignImages     = DirState + "/foreign-images"
 	FileManifests        = DirState + "/manifests.yaml"
 	FileGardenletConf    = DirState + "/gardenlet.kubeconfig"
 	FileJournal          = DirState + "/journal.jsonl"

@@ -85,6 +85,7 @@ func directories() []Row {
 		{KindDirectory, DirState, "root 0700", "identity, journal, and secrets until the API has them"},
 		{KindDirectory, DirAuthorities, "root 0755, files 0600", "on control plane nodes: the cluster's authorities with their keys, for certificates that end while the machine is off"},
 		{KindDirectory, DirBundle, "root 0700", "the unpacked bundle, until init is over"},
+		{KindDirectory, DirForeignImages, "root 0700", "a tar of images that gardenadm did not pack, unpacked, while they are imported"},
 		{KindDirectory, DirAgent, "root 0755", "what the node agent last applied, its configuration and certificate"},
 		{KindDirectory, DirKubelet, "root 0700", "kubelet's state and pods' volumes"},
 		{KindDirectory, DirKubeletConfig, "root 0755", "kubelet settings that this host needs"},
