@@ -19,7 +19,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/test/machine"
 )
 
@@ -143,7 +142,7 @@ func (h *host) importTestImage() {
 	check(h.story, h.Copy(h.story.ctx, h.story.testImage(), "/root/testimage"))
 	h.run("tar", "-C", "/root/testimage", "-cf", "/root/testimage.tar", ".")
 	h.run("gardenadm", "bundle", "import", "/root/testimage.tar")
-	h.run("test", "!", "-e", layout.DirForeignImages)
+	h.run("test", "!", "-e", "/var/lib/gardenadm/foreign-images")
 	h.run("rm", "-r", "/root/testimage", "/root/testimage.tar")
 }
 
