@@ -37,8 +37,6 @@ type keeper struct {
 	tries  retry
 	// waiting is what was last said to be waited for, changing what was last said to be changed.
 	waiting, changing string
-	// tidied: what killed runs left behind is gone.
-	tidied bool
 
 	mu      sync.Mutex // for those who look from outside
 	kept    *desired   // what the host is kept at; nil on a new node
@@ -230,16 +228,12 @@ func (k *keeper) keep(ctx context.Context) error {
 	return err
 }
 
-// tidy removes, once the host is what is wanted, layers that a killed run left behind: nobody takes files out of them any more.
+// tidy removes, once the host is what is wanted, layers that this run, a join or a killed one left: nobody takes files out of them any more.
 func (k *keeper) tidy(ctx context.Context) error {
-	if _, err := k.Host.Files.Stat(ctx, layout.DirPulled); k.tidied || err != nil {
+	if _, err := k.Host.Files.Stat(ctx, layout.DirPulled); err != nil {
 		return nil
 	}
-	if err := k.Host.Files.Remove(ctx, layout.DirPulled); err != nil {
-		return err
-	}
-	k.tidied = true
-	return nil
+	return k.Host.Files.Remove(ctx, layout.DirPulled)
 }
 
 func (k *keeper) plan(ctx context.Context, want agent.Want) (agent.Plan, error) {

@@ -99,7 +99,7 @@ const (
 	FileServingKey  = DirState + "/serving/tls.key"
 	// FileImages lists the images that the node is to have at any time.
 	FileImages = DirState + "/images.json"
-	// DirPulled holds layers of images while files are taken out of them.
+	// DirPulled holds layers of images that files are taken out of, until the host is what is wanted.
 	DirPulled = DirState + "/pulled"
 
 	FileClusterCA       = DirAgent + "/cluster-ca.crt"

@@ -149,7 +149,7 @@ func TestNothingChangedMakesNoChange(t *testing.T) {
 		m.ClearLog()
 		images := source()
 		plan, err := New(*m.Host(), images).Reconcile(context.Background(), w)
-		if err != nil || !plan.Empty() || len(m.Log()) > 0 || images.extracts != 0 {
+		if err != nil || !plan.Empty() || len(m.Log()) > 0 || images.extracts.Load() != 0 {
 			t.Errorf("the second run changes something: %v\n%s%v", err, plan, m.Log())
 		}
 	}

@@ -11,7 +11,9 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/yaml"
 
 	"github.com/gardenadm/gardenadm/internal/node/host"
@@ -25,8 +27,8 @@ func (a *Agent) Apply(ctx context.Context, plan Plan) error {
 	var errs []error
 	for rest := plan.Steps; len(rest) > 0; {
 		step := rest[0]
-		enable := leading(rest, Enable)
-		rest = rest[max(len(enable), 1):]
+		enable, extract := leading(rest, Enable), leading(rest, Extract)
+		rest = rest[max(len(enable), len(extract), 1):]
 		if len(errs) > 0 && !step.command() {
 			break
 		}
@@ -35,9 +37,16 @@ func (a *Agent) Apply(ctx context.Context, plan Plan) error {
 			break
 		}
 		var err error
-		if len(enable) > 0 { // all at once: systemd reloads for each call
-			err = a.host.Units.Enable(ctx, enable...)
-		} else {
+		switch {
+		case len(enable) > 0: // all at once: systemd reloads for each call
+			var units []string
+			for _, one := range enable {
+				units = append(units, one.Target)
+			}
+			err = a.host.Units.Enable(ctx, units...)
+		case len(extract) > 0:
+			err = run.extractAll(ctx, extract)
+		default:
 			err = run.do(ctx, step)
 		}
 		if err != nil {
@@ -50,15 +59,13 @@ func (a *Agent) Apply(ctx context.Context, plan Plan) error {
 	return nil
 }
 
-// leading are the targets of the steps before the first one of another verb.
-func leading(steps []Step, verb Verb) (targets []string) {
-	for _, step := range steps {
-		if step.Verb != verb {
-			break
-		}
-		targets = append(targets, step.Target)
+// leading are the steps before the first one of another verb.
+func leading(steps []Step, verb Verb) []Step {
+	end := slices.IndexFunc(steps, func(step Step) bool { return step.Verb != verb })
+	if end < 0 {
+		return steps
 	}
-	return targets
+	return steps[:end]
 }
 
 // command says that the step is a command to a unit, which later steps but the last do not build on.
@@ -69,8 +76,10 @@ func (s Step) command() bool {
 // run is one Apply under way.
 type run struct {
 	*Agent
-	plan    Plan
-	next    Pending
+	plan Plan
+	next Pending
+
+	mu      sync.Mutex
 	records map[string]Record
 }
 
@@ -80,8 +89,6 @@ func (r *run) do(ctx context.Context, step Step) error {
 	case MakeDir:
 		owner := host.Owner{UID: int(step.directory.UID), GID: int(step.directory.GID)}
 		return files.MakeDir(ctx, step.Target, owner, fs.FileMode(step.directory.Mode))
-	case Extract:
-		return r.extract(ctx, step)
 	case Write:
 		return files.Write(ctx, step.Target, bytes.NewReader(step.files[0].Data), step.files[0].Mode)
 	case Remove:
@@ -116,10 +123,28 @@ func (r *run) restart(ctx context.Context, unit string) error {
 	return r.save(ctx, filePending, r.next)
 }
 
+// parallel is how many images files are taken out of at the same time: while one is written, the next one comes.
+const parallel = 2
+
+// extractAll begins no further image after one that failed.
+func (r *run) extractAll(ctx context.Context, steps []Step) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallel)
+	for _, step := range steps {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return r.extract(ctx, step)
+		})
+	}
+	return group.Wait()
+}
+
 // extract takes the files out of an image and records what they contain. Interrupted, it is done again:
 // files without a record count as changed.
 func (r *run) extract(ctx context.Context, step Step) error {
-	missing := map[string]File{}
+	missing, records := map[string]File{}, map[string]Record{}
 	for _, file := range step.files {
 		missing[file.PathInImage] = file
 	}
@@ -133,7 +158,7 @@ func (r *run) extract(ctx context.Context, step Step) error {
 		if err := r.host.Files.Write(ctx, file.Path, io.TeeReader(content, sum), file.Mode); err != nil {
 			return err
 		}
-		r.records[file.Path] = Record{Digest: step.digest, PathInImage: path, SHA256: hex.EncodeToString(sum.Sum(nil))}
+		records[file.Path] = Record{Digest: step.digest, PathInImage: path, SHA256: hex.EncodeToString(sum.Sum(nil))}
 		return nil
 	}
 	paths := slices.Sorted(maps.Keys(missing))
@@ -143,6 +168,9 @@ func (r *run) extract(ctx context.Context, step Step) error {
 	if len(missing) > 0 {
 		return fmt.Errorf("extract image %s: files %q are missing", step.Target, slices.Sorted(maps.Keys(missing)))
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.Copy(r.records, records)
 	return r.save(ctx, fileRecords, r.records)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gardenadm/gardenadm/internal/node/host"
@@ -106,7 +107,7 @@ func (m *machine) files(dir string) []host.FileInfo {
 type images struct {
 	files    map[string]map[string]string
 	digests  map[string]string
-	extracts int
+	extracts atomic.Int64
 }
 
 func (i *images) Digest(_ context.Context, image string) (string, error) {
@@ -114,7 +115,7 @@ func (i *images) Digest(_ context.Context, image string) (string, error) {
 }
 
 func (i *images) Extract(_ context.Context, image string, paths []string, to func(string, io.Reader) error) error {
-	i.extracts++
+	i.extracts.Add(1)
 	for _, p := range paths {
 		content, ok := i.files[image][p]
 		if !ok {

@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// Source gives files of images: a bundle, a mirror or containerd's store.
+// Source gives files of images: a bundle, a mirror or containerd's store. It is safe for concurrent use.
 type Source interface {
 	// Digest resolves an image's reference to the digest of its manifest (sha256:…).
 	Digest(ctx context.Context, image string) (string, error)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
 	"github.com/gardenadm/gardenadm/internal/node/host"
@@ -32,7 +33,7 @@ type ClientOptions struct {
 	Mirrors []string
 	// Authorities are the cluster's: who has no certificate of theirs, for the URL's host, is no mirror.
 	Authorities *x509.CertPool
-	// Disk has room below Dir for the layers of an image while files are taken out of them.
+	// Disk has room below Dir for the layers of images that files are taken out of. Nobody else writes there.
 	Disk Disk
 	Dir  string
 	// Architecture is this machine's, as in GOARCH: no file is taken out of an image for another one. "" stands for that of this program.
@@ -47,8 +48,6 @@ type Disk interface {
 	Write(ctx context.Context, path string, content io.Reader, mode fs.FileMode) error
 	// Open opens a file; a missing one is fs.ErrNotExist.
 	Open(ctx context.Context, path string) (io.ReadSeekCloser, error)
-	// Remove removes a file; a missing one is fine.
-	Remove(ctx context.Context, path string) error
 }
 
 // Client takes images from mirrors. Each is asked in turn until one gives what is wanted; the last good one is asked first.
@@ -58,6 +57,8 @@ type Client struct {
 	transport http.RoundTripper
 	// first is the index of the mirror that is asked first.
 	first atomic.Int64
+	// kept has a layer come once to the disk.
+	kept singleflight.Group
 }
 
 // NewClient checks the options and connects to nobody yet.
@@ -112,10 +113,20 @@ type blobs struct {
 	at     location
 }
 
-func (b blobs) Blob(ctx context.Context, digest string) (io.ReadCloser, error) {
-	out, err := b.client.pull(ctx, b.at, digest, unknownSize)
+// Blob takes a layer that files were taken out of from the disk.
+func (b blobs) Blob(ctx context.Context, of string) (io.ReadCloser, error) {
+	want, err := digest.Parse(of)
 	if err != nil {
-		return nil, fmt.Errorf("take blob %s from a mirror: %w", digest, err)
+		return nil, fmt.Errorf("take blob from a mirror: %w", err)
+	}
+	if b.client.options.Disk != nil {
+		if here, err := b.client.open(ctx, want); err == nil {
+			return here, nil
+		}
+	}
+	out, err := b.client.pull(ctx, b.at, want, unknownSize)
+	if err != nil {
+		return nil, fmt.Errorf("take blob %s from a mirror: %w", of, err)
 	}
 	return out, nil
 }

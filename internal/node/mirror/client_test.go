@@ -337,8 +337,8 @@ func TestNextMirrorIsAsked(t *testing.T) {
 			if want := map[string]int{"/kubelet": 300 << 10, "/low": 3}; err != nil || !maps.Equal(got, want) {
 				t.Errorf("got %v, %v", got, err)
 			}
-			if left := c.left(t); len(left) > 0 {
-				t.Errorf("%v is left", left)
+			if left := c.left(t); len(left) != 2 {
+				t.Errorf("of two layers %v are left", left)
 			}
 		})
 	}
@@ -402,6 +402,18 @@ func TestExtractGoesOn(t *testing.T) {
 	before := c.mirrors[0].sent.Load()
 	if _, err := c.extract(t, "/kubelet"); err != nil || c.mirrors[0].sent.Load()-before >= size {
 		t.Errorf("the layer was taken once more, %v", err)
+	}
+
+	// An image that has the layer, too, takes it from the disk.
+	before = c.mirrors[0].sent.Load()
+	content, err := c.client.Blobs(tagged)
+	check(t, err)
+	blob, err := content.Blob(t.Context(), c.layerDigest(t))
+	check(t, err)
+	got, err := io.ReadAll(blob)
+	check(t, errors.Join(err, blob.Close()))
+	if !bytes.Equal(got, c.layer) || c.mirrors[0].sent.Load() != before {
+		t.Errorf("the layer of %d bytes came with %d, of which %d were sent", size, len(got), c.mirrors[0].sent.Load()-before)
 	}
 
 	// What a broken disk left is taken again.

@@ -15,9 +15,8 @@ import (
 	"github.com/gardenadm/gardenadm/internal/node/layer"
 )
 
-// Extract hands over regular files of an image, as agent.Source promises. Layers lie on the disk meanwhile, because a layer is
-// verified as a whole before the first byte of it is handed over. They go when all is done; after an error they stay
-// for the next try.
+// Extract hands over regular files of an image, as agent.Source promises. Layers lie on the disk then, because a layer is
+// verified as a whole before the first byte of it is handed over. They stay for a next try and for Blobs, until somebody removes Dir.
 func (c *Client) Extract(ctx context.Context, image string, paths []string, to func(path string, content io.Reader) error) error {
 	if err := c.extract(ctx, image, paths, to); err != nil {
 		return fmt.Errorf("take files of image %s from a mirror: %w", image, err)
@@ -34,15 +33,7 @@ func (c *Client) extract(ctx context.Context, image string, paths []string, to f
 	for _, one := range manifest.Layers {
 		layers = append(layers, func(ctx context.Context) (io.ReadCloser, error) { return c.keep(ctx, at, one) })
 	}
-	if err := layer.Extract(ctx, layers, paths, to); err != nil {
-		return err
-	}
-	for _, one := range manifest.Layers {
-		if err := c.options.Disk.Remove(ctx, c.place(one)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return layer.Extract(ctx, layers, paths, to)
 }
 
 // Check refuses an image that is not for this machine's architecture, before anything is taken out of it.
@@ -95,43 +86,51 @@ func (c *Client) checkPlatform(ctx context.Context, at location, config v1.Descr
 }
 
 // place is where a layer lies.
-func (c *Client) place(layer v1.Descriptor) string {
-	return path.Join(c.options.Dir, layer.Digest.Algorithm+"-"+layer.Digest.Hex)
+func (c *Client) place(layer digest.Digest) string {
+	return path.Join(c.options.Dir, layer.Algorithm().String()+"-"+layer.Encoded())
 }
 
-// keep has a layer on the disk, verified, and opens it.
+// keep has a layer on the disk, verified, and opens it. Images that are taken at the same time may share it.
 func (c *Client) keep(ctx context.Context, at location, layer v1.Descriptor) (io.ReadCloser, error) {
-	if file, err := c.open(ctx, layer); err == nil {
-		return file, nil
+	of, err := digest.Parse(layer.Digest.String())
+	if err != nil {
+		return nil, err
+	}
+	_, err, _ = c.kept.Do(of.String(), func() (any, error) { return nil, c.fetch(ctx, at, layer, of) })
+	if err != nil {
+		return nil, err
+	}
+	return c.options.Disk.Open(ctx, c.place(of))
+}
+
+func (c *Client) fetch(ctx context.Context, at location, layer v1.Descriptor, of digest.Digest) error {
+	if file, err := c.open(ctx, of); err == nil {
+		return file.Close()
 	}
 	// After damaged content another mirror is asked first.
 	err := errDamaged
 	for tries := len(c.options.Mirrors); tries > 0 && errors.Is(err, errDamaged); tries-- {
-		err = c.download(ctx, at, layer)
+		err = c.download(ctx, at, layer, of)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return c.options.Disk.Open(ctx, c.place(layer))
+	return err
 }
 
-func (c *Client) download(ctx context.Context, at location, layer v1.Descriptor) error {
-	content, err := c.pull(ctx, at, layer.Digest.String(), layer.Size)
+func (c *Client) download(ctx context.Context, at location, layer v1.Descriptor, of digest.Digest) error {
+	content, err := c.pull(ctx, at, of, layer.Size)
 	if err != nil {
 		return fmt.Errorf("take layer %s: %w", layer.Digest, err)
 	}
 	defer content.Close()
-	return c.options.Disk.Write(ctx, c.place(layer), content, 0o600)
+	return c.options.Disk.Write(ctx, c.place(of), content, 0o600)
 }
 
 // open opens a layer that was downloaded before, perhaps by a run that was killed, and checks it.
-func (c *Client) open(ctx context.Context, layer v1.Descriptor) (io.ReadCloser, error) {
-	file, err := c.options.Disk.Open(ctx, c.place(layer))
+func (c *Client) open(ctx context.Context, want digest.Digest) (io.ReadCloser, error) {
+	file, err := c.options.Disk.Open(ctx, c.place(want))
 	if err != nil {
 		return nil, err
 	}
-	want, err := digest.Parse(layer.Digest.String())
-	if err == nil && !verified(want, file) {
+	if !verified(want, file) {
 		err = errDamaged
 	}
 	if err == nil {

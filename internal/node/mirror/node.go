@@ -26,7 +26,7 @@ func URL(of netip.Addr) string { return registry.Mirror(of).URL }
 
 // OfNode returns the client of the mirrors that this node knows: the control plane nodes with an API server. Those that are about to
 // leave are asked last; the others in an order of chance, so that many nodes do not ask the same one. authority are the
-// cluster's certificates in PEM (layout.FileClusterCA). Layers lie in layout.DirPulled while files are taken out of them.
+// cluster's certificates in PEM (layout.FileClusterCA). Layers that files are taken out of lie in layout.DirPulled.
 func OfNode(h *host.Host, known endpoint.Known, authority []byte) (*Client, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(authority) {

@@ -10,12 +10,8 @@ import (
 )
 
 // pull opens a blob, of which the size may be unknownSize.
-func (c *Client) pull(ctx context.Context, at location, of string, size int64) (*pull, error) {
-	want, err := digest.Parse(of)
-	if err != nil {
-		return nil, err
-	}
-	p := &pull{ctx: ctx, client: c, path: at.path("blobs", of), want: want, sum: want.Algorithm().Hash(), size: size}
+func (c *Client) pull(ctx context.Context, at location, want digest.Digest, size int64) (*pull, error) {
+	p := &pull{ctx: ctx, client: c, path: at.path("blobs", want.String()), want: want, sum: want.Algorithm().Hash(), size: size}
 	return p, p.connect()
 }
 

@@ -18,6 +18,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
 
@@ -107,14 +109,13 @@ func pullAll(ctx context.Context, c *Client, digest string) ([]byte, error) {
 // A reader may take its time: unpacking a layer can be slow.
 func TestSlowReaderIsNotSilence(t *testing.T) {
 	content := bytes.Repeat([]byte("content "), 1000)
-	sum := sha256.Sum256(content)
 	synctest.Test(t, func(t *testing.T) {
 		c, err := NewClient(ClientOptions{Mirrors: []string{"https://good"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.transport = transport{content: content}
-		p, err := c.pull(t.Context(), location{name: "app"}, "sha256:"+hex.EncodeToString(sum[:]), unknownSize)
+		p, err := c.pull(t.Context(), location{name: "app"}, digest.FromBytes(content), unknownSize)
 		if err != nil {
 			t.Fatal(err)
 		}

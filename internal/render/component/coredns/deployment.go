@@ -97,7 +97,7 @@ func container(ref string) corev1.Container {
 			ReadOnlyRootFilesystem:   ptr.To(true),
 		},
 		LivenessProbe:  probe(portHealth, "/health", 10),
-		ReadinessProbe: probe(portReady, "/ready", 2),
+		ReadinessProbe: probe(portReady, "/ready", 1),
 		VolumeMounts:   []corev1.VolumeMount{{Name: volume, MountPath: dirConfig, ReadOnly: true}},
 	}
 }

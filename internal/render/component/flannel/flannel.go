@@ -135,7 +135,7 @@ func container(ref string) corev1.Container {
 		}},
 		SecurityContext: addon.NetworkAdmin(),
 		LivenessProbe:   probe("/healthz", 10),
-		ReadinessProbe:  probe("/readyz", 2), // once the network is up
+		ReadinessProbe:  probe("/readyz", 1), // once the network is up
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: volumeConfig, MountPath: dirConfig, ReadOnly: true},
 			{Name: volumeCNI, MountPath: layout.DirCNIConf},

@@ -109,7 +109,7 @@ func container(ref string) corev1.Container {
 		// In mode nftables, the only one, kube-proxy talks netlink, through nft, and writes no sysctl once conntrack's are zero.
 		SecurityContext: addon.NetworkAdmin(),
 		LivenessProbe:   probe("/livez", 10),
-		ReadinessProbe:  probe("/healthz", 2),
+		ReadinessProbe:  probe("/healthz", 1),
 		VolumeMounts:    []corev1.VolumeMount{{Name: volume, MountPath: dirConfig, ReadOnly: true}},
 	}
 }
