@@ -30,7 +30,8 @@ func Applied(ctx context.Context, api client.Reader, node, secret string) error 
 	return nil
 }
 
-// Usable is nil once the gardenlet lets workload on the node: all that it cannot do without runs there.
+// Usable is nil once the node takes workload: Kubernetes knows that it is ready, and the gardenlet that all runs there that it cannot
+// do without. The taint not-ready that evicts stays for some seconds more; pods tolerate it by default.
 func Usable(ctx context.Context, api client.Reader, node string) error {
 	found := &corev1.Node{}
 	if err := api.Get(ctx, client.ObjectKey{Name: node}, found); err != nil {
@@ -39,6 +40,11 @@ func Usable(ctx context.Context, api client.Reader, node string) error {
 	critical := func(t corev1.Taint) bool { return t.Key == constants.TaintNodeCriticalComponentsNotReady }
 	if slices.ContainsFunc(found.Spec.Taints, critical) {
 		return fmt.Errorf("node %s takes no workload yet: a pod of kube-system with the label node.gardener.cloud/critical-component is not ready there", node)
+	}
+	if slices.ContainsFunc(found.Spec.Taints, func(t corev1.Taint) bool {
+		return t.Key == corev1.TaintNodeNotReady && t.Effect == corev1.TaintEffectNoSchedule
+	}) {
+		return fmt.Errorf("node %s takes no workload yet: the controller manager has not taken its taint %s off", node, corev1.TaintNodeNotReady)
 	}
 	return nil
 }

@@ -90,6 +90,7 @@ func TestUsable(t *testing.T) {
 		"nothing":        {nil, ""},
 		"its pool's own": {[]string{"mine"}, ""},
 		"critical":       {[]string{"mine", critical}, "node n takes no workload yet"},
+		"not ready":      {[]string{"node.kubernetes.io/not-ready"}, "the controller manager has not"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			object := node("n", "192.0.2.1", true)
