@@ -20,6 +20,7 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/kube/certificate"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/secret"
 )
 
 const (
@@ -58,40 +59,51 @@ func (c *certificates) look(ctx context.Context) error {
 	if pair, err := readPair(ctx, c.Options, layout.FileAgentCert); err == nil {
 		c.identity.replace(pair)
 	}
-	kubelet, err := c.kubeletExpired(ctx)
-	if err != nil {
-		return err
-	}
+	kubelet, problem := c.kubeletLost(ctx)
 	leaf, now := c.identity.current().Leaf, time.Now()
+	agent := now.After(leaf.NotAfter) || c.early(ctx, leaf)
 	switch {
-	case now.After(leaf.NotAfter) || kubelet:
-		return c.recover(ctx, now.After(leaf.NotAfter), kubelet)
+	case agent || kubelet:
+		return errors.Join(problem, c.recover(ctx, agent, kubelet))
 	case now.After(leaf.NotBefore.Add(time.Duration(float64(leaf.NotAfter.Sub(leaf.NotBefore)) * c.share))):
-		return c.renewAgent(ctx, c.api)
+		return errors.Join(problem, c.renewAgent(ctx, c.api))
 	}
-	return nil
+	return problem
 }
 
-// kubeletExpired is false when the kubelet has no certificate yet: it gets one by its own bootstrap.
-func (c *certificates) kubeletExpired(ctx context.Context) (bool, error) {
+// kubeletLost says that the kubelet cannot help itself: its certificate has ended, is missing or damaged. init and join lay the first one
+// before the agent starts.
+func (c *certificates) kubeletLost(ctx context.Context) (bool, error) {
 	raw, err := c.Host.Files.Read(ctx, layout.FileKubeletCert)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return true, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		leaf, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return false, fmt.Errorf("read %s: %w", layout.FileKubeletCert, err)
-		}
-		return time.Now().After(leaf.NotAfter), nil
+	pair, err := tls.X509KeyPair(raw, raw)
+	if err != nil {
+		return true, nil // a power cut may leave half of one
 	}
-	return false, nil
+	return time.Now().After(pair.Leaf.NotAfter) || c.early(ctx, pair.Leaf), nil
+}
+
+// early says of a control plane node's certificate that it was issued while the clock was ahead, and is refused now. A clock that is
+// behind is another matter: it is before the authority's time, or will soon be right.
+func (c *certificates) early(ctx context.Context, leaf *x509.Certificate) bool {
+	if !time.Now().Before(leaf.NotBefore) {
+		return false
+	}
+	authority, err := c.clientAuthority(ctx)
+	if err != nil {
+		return false // a worker's
+	}
+	block, _ := pem.Decode(authority.Data[secret.DataCACert])
+	if block == nil {
+		return false
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	return err == nil && time.Now().After(certificate.NotBefore)
 }
 
 // recover asks a control plane node for a token, and the API for certificates with it.

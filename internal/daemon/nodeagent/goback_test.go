@@ -77,6 +77,24 @@ func TestNodeGoesBack(t *testing.T) {
 	})
 }
 
+// TestNodeGoesBackWithAUnitThatFails: neither what works nor what does not is overlooked because of it.
+func TestNodeGoesBackWithAUnitThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := working(t)
+		w.fake.FailOn("restart systemd-sysctl.service", errors.New("exit 1"))
+		w.publish(serverWith("a=2", "h2"))
+		w.static("etcd=h1", "kube-apiserver=h2")
+		pass(2 * time.Minute)
+		w.answers(podHealth, errors.New("connection refused"))
+		w.publish(serverWith("a=2", "h3"))
+		pass(time.Second)
+		w.api.setAway(true)
+		w.static("etcd=h1", "kube-apiserver=h3")
+		pass(trialTime + time.Minute)
+		w.expect(strings.Contains(w.read(fileAPIServer), "h2"), "it does not go back to what worked")
+	})
+}
+
 // TestNodeDoesNotGoBack: once the API server has answered it may have written what the former one cannot read; the same holds for other
 // programs, and a node that never had another configuration has nothing to go back to.
 func TestNodeDoesNotGoBack(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gardenadm/gardenadm/internal/model/layout"
 	"github.com/gardenadm/gardenadm/internal/node/agent"
+	"github.com/gardenadm/gardenadm/internal/node/host"
 )
 
 const (
@@ -93,7 +94,7 @@ func (k *keeper) run(ctx context.Context) error {
 		case errors.Is(err, ErrRestart):
 			return err
 		case err != nil:
-			k.events.warn("OSCFailed", err.Error())
+			k.events.warn("OSCFailed", host.WithoutJournals(err))
 			wait = k.tries.failed(k.Log, "the node is not as it should be", err)
 		default:
 			k.tries.succeeded()
@@ -116,8 +117,11 @@ func (k *keeper) step(ctx context.Context) (time.Duration, error) {
 		return wait, problem
 	}
 	err := k.keep(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrRestart) || ctx.Err() != nil:
 		return 0, errors.Join(problem, err)
+	case err != nil:
+		return 0, errors.Join(problem, err, k.judgeAnyway(ctx))
 	}
 	lack, err := k.settle(ctx)
 	switch {

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
 	"github.com/gardenadm/gardenadm/internal/render/registry"
 )
@@ -267,6 +268,27 @@ func TestUnitThatDoesNotStayUpIsSpared(t *testing.T) {
 		w.expect(starts > 3 && starts < 9, "%d starts in twenty minutes", starts)
 		w.expect(w.read(fileSysctl) == "a=1", "the file is not healed")
 	})
+}
+
+// TestHalfWrittenFilesGo: a killed agent leaves programs and secrets under other names; a command that works here does so itself.
+func TestHalfWrittenFilesGo(t *testing.T) {
+	for name, busy := range map[string]bool{"nobody else": false, "join is at work": true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, newAPI(), "w1", "workers")
+			half := layout.DirBin + "/" + host.TempPrefix + "1"
+			w.write(half, "half of a kubelet", 0o600)
+			if busy {
+				unlock, err := w.fake.Host().Locks.Lock(t.Context(), layout.FileLock)
+				w.must(err)
+				defer func() { w.must(unlock()) }()
+			}
+			w.register()
+			w.run()
+			pass(time.Second)
+			_, err := w.fake.Host().Files.Stat(t.Context(), half)
+			w.expect(errors.Is(err, fs.ErrNotExist) != busy, "%s: %v", name, err)
+		})
+	}
 }
 
 // TestLayersOfKilledRunsGo: they would lie on the disk for the node's life.

@@ -31,8 +31,8 @@ func (d *daemon) lasting(config *extensionsv1alpha1.OperatingSystemConfig) *exte
 	return out
 }
 
-// renewHere makes new certificates in the place of those that have expired, for the same keys, with the authority that a control plane
-// node has. It is false on a worker.
+// renewHere makes new certificates in the place of those that have expired or are lost, with the authority that a control plane node
+// has. It is false on a worker.
 func (c *certificates) renewHere(ctx context.Context, agent, kubelet bool) (bool, error) {
 	authority, err := c.clientAuthority(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -42,7 +42,7 @@ func (c *certificates) renewHere(ctx context.Context, agent, kubelet bool) (bool
 		return false, fmt.Errorf("read the authority of clients: %w", err)
 	}
 	if agent {
-		fresh, err := c.renewFile(ctx, layout.FileAgentCert, authority)
+		fresh, err := issueHere(ctx, authority, hoststep.AgentSecrets(c.node))
 		if err != nil {
 			return false, err
 		}
@@ -60,7 +60,7 @@ func (c *certificates) renewHere(ctx context.Context, agent, kubelet bool) (bool
 		if old := hoststep.EndedConfiguration(ctx, c.Host); old != "" {
 			return false, fmt.Errorf("renew %s: %s comes first", layout.FileKubeletCert, old)
 		}
-		fresh, err := c.renewFile(ctx, layout.FileKubeletCert, authority)
+		fresh, err := issueHere(ctx, authority, hoststep.KubeletSecrets(c.node))
 		if err != nil {
 			return false, err
 		}
@@ -75,31 +75,26 @@ func (c *certificates) renewHere(ctx context.Context, agent, kubelet bool) (bool
 	return true, nil
 }
 
-func (c *certificates) clientAuthority(ctx context.Context) (secret.Signer, error) {
+// clientAuthority is fs.ErrNotExist on a worker.
+func (c *certificates) clientAuthority(ctx context.Context) (out secret.Secret, err error) {
+	out.Spec, out.Data = secret.Authority(secret.AuthorityClient), map[string][]byte{}
 	file := path.Join(layout.DirAuthorities, secret.AuthorityClient)
-	cert, err := c.Host.Files.Read(ctx, file+".crt")
-	if err != nil {
-		return secret.Signer{}, err
+	if out.Data[secret.DataCACert], err = c.Host.Files.Read(ctx, file+".crt"); err == nil {
+		out.Data[secret.DataCAKey], err = c.Host.Files.Read(ctx, file+".key")
 	}
-	key, err := c.Host.Files.Read(ctx, file+".key")
-	if err != nil {
-		return secret.Signer{}, err
-	}
-	return secret.NewSigner(cert, key)
+	return out, err
 }
 
-// renewFile returns the file's content with a new certificate.
-func (c *certificates) renewFile(ctx context.Context, file string, authority secret.Signer) ([]byte, error) {
-	old, err := c.Host.Files.Read(ctx, file)
+// issueHere returns a certificate and its key as PEM, in one piece, with a new key: the old one may be lost.
+func issueHere(ctx context.Context, authority secret.Secret, specs []secret.Spec) ([]byte, error) {
+	store := &secret.Memory{}
+	if err := store.Save(ctx, authority); err != nil {
+		return nil, err
+	}
+	set, err := secret.Issuer{Store: store}.Ensure(ctx, append([]secret.Spec{authority.Spec}, specs...))
 	if err != nil {
-		return nil, fmt.Errorf("renew %s: %w", file, err)
+		return nil, err
 	}
-	fresh, err := renewal.Text(string(old), []secret.Signer{authority}, time.Now())
-	if err == nil && fresh == string(old) {
-		err = errors.New("its certificate is not of the authority on this node")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("renew %s: %w", file, err)
-	}
-	return []byte(fresh), nil
+	of := specs[0]
+	return append(set.Get(of.Name, of.Node, secret.DataCert), set.Get(of.Name, of.Node, secret.DataKey)...), nil
 }

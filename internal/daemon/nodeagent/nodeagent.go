@@ -18,6 +18,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/node/agent"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/proxy/endpoint"
+	"github.com/gardenadm/gardenadm/internal/step/hoststep"
 )
 
 // ErrRestart says that the agent's own unit or configuration was changed: it has to be started again.
@@ -76,6 +77,9 @@ func (d *daemon) run(ctx context.Context) error {
 	if !d.waitForName(ctx) {
 		return nil
 	}
+	if err := d.tidyUp(ctx); err != nil {
+		d.Log.Warn("files that a killed run left half-written stay", "error", err)
+	}
 	keeper := newKeeper(d)
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
@@ -86,4 +90,13 @@ func (d *daemon) run(ctx context.Context) error {
 		group.Go(func() error { return part(ctx) })
 	}
 	return group.Wait()
+}
+
+// tidyUp removes what killed agents left half-written, programs of 100 MiB and secrets among it, unless a command is at work here.
+func (d *daemon) tidyUp(ctx context.Context) error {
+	unlock, err := hoststep.Lock(ctx, d.Host)
+	if err != nil {
+		return nil // join is, which does the same
+	}
+	return errors.Join(hoststep.RemoveAgentsHalfWritten(ctx, d.Host), unlock())
 }

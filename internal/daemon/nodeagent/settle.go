@@ -31,14 +31,8 @@ func (k *keeper) settle(ctx context.Context) (lack, err error) {
 		return nil, nil
 	}
 	unknown := k.turn.resume(ctx) // first: it is renewed while pods are waited for
-	if lack, err = k.pods.lack(ctx, k.daemon); err != nil {
+	if lack, err = k.judge(ctx); err != nil {
 		return nil, err
-	}
-	if k.pods.served {
-		k.trial.works = true
-		if err := k.keepGood(ctx); err != nil {
-			return nil, err
-		}
 	}
 	switch {
 	case lack != nil:
@@ -58,6 +52,35 @@ func (k *keeper) settle(ctx context.Context) (lack, err error) {
 		return lack, k.wakeKubelet(ctx, name)
 	}
 	return lack, nil
+}
+
+// judge says what the static pods lack, and remembers a control plane that works.
+func (k *keeper) judge(ctx context.Context) (lack, err error) {
+	if lack, err = k.pods.lack(ctx, k.daemon); err != nil {
+		return nil, err
+	}
+	if k.pods.served {
+		k.trial.works = true
+		return lack, k.keepGood(ctx)
+	}
+	return lack, nil
+}
+
+// judgeAnyway is for a host on which something cannot be done, say a unit that fails: the control plane is on trial all the same, once
+// its files are laid.
+func (k *keeper) judgeAnyway(ctx context.Context) error {
+	if !runsControlPlane(k.wanted) {
+		return nil
+	}
+	plan, err := k.plan(ctx, k.wanted)
+	if err != nil || len(plan.Paths()) > 0 {
+		return nil // the error is told already
+	}
+	lack, err := k.judge(ctx)
+	if err == nil && lack != nil {
+		_, err = k.goBack(ctx)
+	}
+	return err
 }
 
 // well is nil when kubelet and API see the node as Ready. The API's answer may be of before: the kubelet's own counts, too.

@@ -147,6 +147,34 @@ func TestHolderOfTheTurnDies(t *testing.T) {
 	}
 }
 
+// TestTurnAfterAnOutage: while nobody could ask, the holder could not renew either, so its time begins anew.
+func TestTurnAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newAPI()
+		first, second := newWorld(t, shared, "cp1", "control-plane"), newWorld(t, shared, "cp2", "control-plane")
+		first.publish(configuration("a=1", with(manifest("etcd", "h1"))), serial)
+		for _, w := range []*world{first, second} {
+			w.static("etcd=h1")
+			w.register()
+			w.run()
+		}
+		pass(time.Minute)
+		second.stop()
+		first.publish(configuration("a=1", with(manifest("etcd", "h2"))), serial)
+		pass(10 * time.Second)
+		first.stop()
+		second.run()
+		pass(20 * time.Second)
+		shared.setAway(true)
+		pass(3 * turnDuration)
+		shared.setAway(false)
+		pass(turnDuration / 2)
+		second.expect(second.holder(turnLease) == "cp1", "the turn was taken after an outage")
+		pass(2 * turnDuration)
+		second.expect(second.holder(turnLease) == "cp2", "the turn is still of %q", second.holder(turnLease))
+	})
+}
+
 // TestTurnOutlastsTheAgent: an agent that is started again, and hears late that the pool takes turns, does not end its node's turn while
 // the node is not Ready.
 func TestTurnOutlastsTheAgent(t *testing.T) {

@@ -36,6 +36,8 @@ type turn struct {
 	// other is the state of somebody else's turn, and seen when it was seen first: clocks of two machines are not compared.
 	other string
 	seen  time.Time
+	// looked is when the API said last whose turn it is.
+	looked time.Time
 }
 
 func newTurn(d *daemon, key func() string) *turn { return &turn{daemon: d, key: key} }
@@ -148,9 +150,11 @@ func (t *turn) occupied(ctx context.Context, lease *coordinationv1.Lease) (who s
 	if holder == "" || holder == t.node.Name {
 		return "", nil
 	}
-	if state := lease.ResourceVersion; state != t.other {
+	// While nobody could ask, the holder could not renew either.
+	if state := lease.ResourceVersion; state != t.other || time.Since(t.looked) > turnDuration/2 {
 		t.other, t.seen = state, time.Now()
 	}
+	t.looked = time.Now()
 	if time.Since(t.seen) < turnDuration {
 		return "node " + holder, nil
 	}

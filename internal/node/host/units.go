@@ -37,9 +37,22 @@ func (e *UnitError) Error() string {
 		text += ", result " + e.Result
 	}
 	for _, line := range e.Journal {
-		text += "\n  | " + line
+		text += journalMark + line
 	}
 	return text
+}
+
+const journalMark = "\n  | "
+
+// WithoutJournals is an error's text without the lines of units' journals, which differ each time and are not for everybody.
+func WithoutJournals(err error) string {
+	var out []string
+	for _, line := range strings.Split(err.Error(), "\n") {
+		if !strings.HasPrefix("\n"+line, journalMark) {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "\n")
 }
 
 // units is the real systemd. Its connection is made by the first call and made anew after it broke.
@@ -235,16 +248,22 @@ func (u *units) State(ctx context.Context, name string) (UnitState, error) {
 	state := unitState(properties)
 	// systemd itself does not see a drop-in whose directory is newer than its last reload.
 	loaded, _ := properties["DropInPaths"].([]string)
-	state.NeedsReload = state.NeedsReload || !slices.Equal(dropIns(name, loaded), dropIns(name, dropInsOnDisk(name)))
+	state.NeedsReload = state.NeedsReload || !slices.Equal(dropIns(name, loaded), dropIns(name, dropInsOnDisk(name, dropInDirs())))
 	return state, nil
 }
 
-// dropIns returns the sorted names of those drop-ins that are the unit's alone (not those of its type). A name in two
+// dropInDirs are where people and packages put drop-ins. What systemctl set-property and generators put elsewhere, systemd knows.
+func dropInDirs() []string {
+	return []string{"/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
+}
+
+// dropIns returns the sorted names of those drop-ins in dropInDirs that are the unit's alone (not those of its type). A name in two
 // directories counts once, as for systemd.
 func dropIns(unit string, paths []string) []string {
 	var names []string
 	for _, path := range paths {
-		if filepath.Base(filepath.Dir(path)) == unit+".d" {
+		dir := filepath.Dir(path)
+		if filepath.Base(dir) == unit+".d" && slices.Contains(dropInDirs(), filepath.Dir(dir)) {
 			names = append(names, filepath.Base(path))
 		}
 	}
@@ -252,9 +271,9 @@ func dropIns(unit string, paths []string) []string {
 	return slices.Compact(names)
 }
 
-func dropInsOnDisk(unit string) []string {
+func dropInsOnDisk(unit string, dirs []string) []string {
 	var found []string
-	for _, dir := range []string{"/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"} {
+	for _, dir := range dirs {
 		// Not Glob, which takes a unit's name for a pattern. What cannot be read, systemd cannot read either.
 		entries, _ := os.ReadDir(filepath.Join(dir, unit+".d"))
 		for _, entry := range entries {

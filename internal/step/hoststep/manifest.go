@@ -70,8 +70,18 @@ func SameManifests(ctx context.Context, h *host.Host, set manifest.Set) error {
 // RemoveHalfWritten removes what a killed run began to write: it may hold Secrets, and nobody finishes it. The caller holds the machine's
 // lock; if the node agent is writing there at this moment, it writes again.
 func RemoveHalfWritten(ctx context.Context, h *host.Host) error {
+	for _, directory := range []string{layout.DirState, layout.DirSecrets, path.Dir(layout.FileServingCert)} {
+		if err := removeHalfWritten(ctx, h, directory, 0); err != nil {
+			return fmt.Errorf("remove half-written files: %w", err)
+		}
+	}
+	return RemoveAgentsHalfWritten(ctx, h)
+}
+
+// RemoveAgentsHalfWritten does so where no daemon but the node agent writes. The others may be writing while the node agent starts.
+func RemoveAgentsHalfWritten(ctx context.Context, h *host.Host) error {
 	for _, directory := range []string{
-		layout.DirState, layout.DirSecrets, path.Dir(layout.FileServingCert), layout.DirAgent, layout.DirAgentCredentials,
+		layout.DirAgent, layout.DirAgentCredentials,
 		layout.DirKubelet, path.Dir(layout.FileKubeletCert), path.Dir(layout.FileKubeletConfig), layout.DirKubeletConfig,
 		path.Dir(layout.FileAdminKubeconfig), layout.DirManifests, layout.DirBin, layout.DirCNIBin,
 		path.Dir(layout.FileContainerdConf), layout.DirContainerdDropIns, path.Dir(layout.FileSysctl), path.Dir(layout.FileJournaldConf), layout.DirUnits,
