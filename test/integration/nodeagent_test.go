@@ -182,7 +182,9 @@ func (a *api) nodeAgent(t *testing.T, c *cluster.Cluster, name, pool string) *ag
 	config, err := clientcmd.Load(who.kubeconfig)
 	check(t, err)
 	for _, user := range config.AuthInfos {
-		out.write(t, layout.FileAgentCert, string(user.ClientCertificateData)+string(user.ClientKeyData))
+		pair := string(user.ClientCertificateData) + string(user.ClientKeyData)
+		out.write(t, layout.FileAgentCert, pair)
+		out.write(t, layout.FileKubeletCert, pair) // join lays it first: without one the agent asks for it
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())

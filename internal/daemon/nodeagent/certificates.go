@@ -111,7 +111,7 @@ func (c *certificates) recover(ctx context.Context, agent, kubelet bool) error {
 	if done, err := c.renewHere(ctx, agent, kubelet); done || err != nil {
 		return err
 	}
-	c.Log.Info("certificates have expired", "agent", agent, "kubelet", kubelet)
+	c.Log.Info("certificates have expired or are lost", "agent", agent, "kubelet", kubelet)
 	token, err := c.Renewal(ctx)
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (c *certificates) renewKubelet(ctx context.Context, api client.Client) erro
 		return fmt.Errorf("keep the kubelet's new certificate: %w", err)
 	}
 	c.kubelet = nil
-	c.events.normal("CertificateRenewed", "the kubelet's certificate had expired and is renewed")
+	c.events.normal("CertificateRenewed", "the kubelet's certificate had expired or was lost, and is renewed")
 	return c.restart(ctx, layout.UnitKubelet)
 }
 

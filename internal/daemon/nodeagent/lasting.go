@@ -71,7 +71,7 @@ func (c *certificates) renewHere(ctx context.Context, agent, kubelet bool) (bool
 			return false, err
 		}
 	}
-	c.Log.Info("certificates of this node have expired, and are renewed by the authority on it", "agent", agent, "kubelet", kubelet)
+	c.Log.Info("certificates of this node have expired or are lost, and are renewed by the authority on it", "agent", agent, "kubelet", kubelet)
 	return true, nil
 }
 
