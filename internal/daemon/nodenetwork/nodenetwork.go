@@ -5,28 +5,62 @@ package nodenetwork
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"time"
 
 	"github.com/gardenadm/gardenadm/internal/flow"
 	"github.com/gardenadm/gardenadm/internal/model/cluster"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/dropin"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 )
 
-// addressWait is how long the node's link may take to get its address after power-on; systemd starts the unit again after a failure.
-const addressWait = time.Minute
+const (
+	// addressWait is how long the node's link may take to get its address after power-on; systemd starts the unit again after a failure.
+	addressWait = time.Minute
+	// nameserverWait is how much longer the site's nameservers may take, which DHCP brings with the address or soon after.
+	nameserverWait = 10 * time.Second
+)
 
 // Run gives loopback the address at which pods reach the endpoint proxy, also while the node's own address is not there yet. Then it
 // makes every service network reachable for host processes: a route over the link of the node's address with that
 // address as source. Without it a machine that has no default route cannot dial a Service at all, and over lo the source
-// would be an address that remote pods cannot answer.
+// would be an address that remote pods cannot answer. Last it waits for nameservers, on a host that had some: kubelet and the node agent
+// start after this, and pods keep for life what they find then.
 func Run(ctx context.Context, h *host.Host, services []netip.Prefix) error {
 	g := flow.New("node network")
 	proxy := g.Add("give the API proxy its address", flow.Do(func(ctx context.Context) error { return ensureProxyAddress(ctx, h) }))
 	g.Add("route the service networks", flow.Do(func(ctx context.Context) error { return ensure(ctx, h, services) }).Retry(addressWait, time.Second), proxy)
-	return g.Run(ctx, nil)
+	if err := g.Run(ctx, nil); err != nil {
+		return err
+	}
+	return awaitNameservers(ctx, h)
+}
+
+// awaitNameservers is done after nameserverWait, also when the site has no nameservers any more.
+func awaitNameservers(ctx context.Context, h *host.Host) error {
+	if _, err := h.Files.Stat(ctx, dropin.FileResolvConf); !errors.Is(err, fs.ErrNotExist) {
+		return err // there were none before
+	}
+	ctx, cancel := context.WithTimeout(ctx, nameserverWait)
+	defer cancel()
+	for {
+		facts, err := h.Prober.Probe(ctx)
+		if ctx.Err() != nil || err == nil && dropin.Resolves(facts) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 func ensureProxyAddress(ctx context.Context, h *host.Host) error {

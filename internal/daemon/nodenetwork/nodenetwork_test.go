@@ -12,6 +12,7 @@ import (
 	"github.com/gardenadm/gardenadm/internal/daemon/nodenetwork"
 	"github.com/gardenadm/gardenadm/internal/flow"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
+	"github.com/gardenadm/gardenadm/internal/node/dropin"
 	"github.com/gardenadm/gardenadm/internal/node/host"
 	"github.com/gardenadm/gardenadm/internal/node/host/hosttest"
 )
@@ -117,6 +118,43 @@ func TestRunSaysWhatIsMissing(t *testing.T) {
 				}
 				if log := fake.Log(); !slices.Equal(log, []string{proxyAddress}) {
 					t.Errorf("changes are %q", log)
+				}
+			})
+		})
+	}
+}
+
+func TestRunWaitsForNameserversOnAHostThatHadSome(t *testing.T) {
+	for name, c := range map[string]struct {
+		had, come bool
+		want      time.Duration
+	}{
+		"they come late":        {had: true, come: true, want: 3 * time.Second},
+		"they do not come":      {had: true, want: 10 * time.Second},
+		"there were none":       {want: 0},
+		"they are new and late": {come: true, want: 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake := identified(t, identity)
+				fake.SetNetwork([]host.Address{loopback(), addressOn("eth1", "10.0.0.5/16", true)}, netip.Addr{})
+				fake.SetFacts(host.Facts{Nameservers: []netip.Addr{netip.MustParseAddr("127.0.0.53")}}) // of a stub that knows none yet
+				if !c.had {
+					if err := fake.Host().Files.Write(t.Context(), dropin.FileResolvConf, strings.NewReader("nameserver 127.0.0.1\n"), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if c.come {
+					time.AfterFunc(3*time.Second-time.Millisecond, func() {
+						fake.SetFacts(host.Facts{Nameservers: []netip.Addr{netip.MustParseAddr("127.0.0.53")}, SystemdResolvConf: true})
+					})
+				}
+				began := time.Now()
+				if err := nodenetwork.Run(t.Context(), fake.Host(), services("100.64.0.0/13")); err != nil {
+					t.Fatal(err)
+				}
+				if got := time.Since(began); got != c.want {
+					t.Errorf("waited %s, want %s", got, c.want)
 				}
 			})
 		})

@@ -18,10 +18,12 @@ import (
 // Paths of the local files that layout does not name. kubelet reads only files in its --config-dir that end in .conf.
 const (
 	fileKubelet    = layout.DirKubeletConfig + "/50-host.conf"
-	fileResolvConf = layout.DirKubelet + "/resolv.conf"
 	fileContainerd = layout.DirContainerdDropIns + "/50-host.toml"
 	dropInOOM      = "50-host-oom.conf"
 )
+
+// FileResolvConf is there only on a host without a nameserver that pods could reach.
+const FileResolvConf = layout.DirKubelet + "/resolv.conf"
 
 // Compute returns what this host adds to the OperatingSystemConfig of its pool. It is pure.
 // Files that a host does not need are left out, and the node agent removes them when they are there from before.
@@ -30,7 +32,7 @@ func Compute(facts host.Facts, node cluster.Node) (agent.Local, error) {
 	if err != nil {
 		return agent.Local{}, err
 	}
-	kubelet := files{fileKubelet: kubeletConfig(facts), fileResolvConf: resolvConf(facts), layout.FileKubeletArgs: kubeletArgs(node)}
+	kubelet := files{fileKubelet: kubeletConfig(facts), FileResolvConf: resolvConf(facts), layout.FileKubeletArgs: kubeletArgs(node)}
 	containerd := files{fileContainerd: containerdConfig(facts)}
 	network := files{layout.FileNode: string(identity)}
 

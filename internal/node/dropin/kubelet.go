@@ -27,7 +27,7 @@ func kubeletConfig(facts host.Facts) string {
 	case resolverSystemd:
 		lines = append(lines, "resolvConf: "+resolvedConf)
 	case resolverNone:
-		lines = append(lines, "resolvConf: "+fileResolvConf)
+		lines = append(lines, "resolvConf: "+FileResolvConf)
 	}
 	if len(lines) == 0 {
 		return ""
@@ -40,11 +40,14 @@ func kubeletConfig(facts host.Facts) string {
 // An empty list would let CoreDNS refuse to start, and with it all DNS of the cluster. In a pod's own network
 // nobody listens at 127.0.0.1:53, so that foreign names are refused at once instead of after a timeout.
 func resolvConf(facts host.Facts) string {
-	if resolverOf(facts) != resolverNone {
+	if Resolves(facts) {
 		return ""
 	}
 	return "# This host has no nameserver that pods could reach: nobody answers here.\nnameserver 127.0.0.1\n"
 }
+
+// Resolves says that the host has a nameserver that pods can reach.
+func Resolves(facts host.Facts) bool { return resolverOf(facts) != resolverNone }
 
 // resolver says where pods find the host's nameservers.
 type resolver string

@@ -206,7 +206,7 @@ type Facts struct {
 	LowersOOMScore bool
 	// Nameservers in /etc/resolv.conf, in order.
 	Nameservers []netip.Addr
-	// SystemdResolvConf: /run/systemd/resolve/resolv.conf exists, with the nameservers behind a local stub.
+	// SystemdResolvConf: /run/systemd/resolve/resolv.conf names nameservers, those behind a local stub.
 	SystemdResolvConf bool
 	Root              bool
 	Memory            uint64 // bytes

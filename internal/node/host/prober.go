@@ -54,6 +54,10 @@ func (p prober) probe(ctx context.Context) (Facts, error) {
 	if err != nil {
 		return Facts{}, err
 	}
+	behindStub, err := nameserversOf("/run/systemd/resolve/resolv.conf")
+	if err != nil {
+		return Facts{}, err
+	}
 	return Facts{
 		HostName:          unix.ByteSliceToString(uname.Nodename[:]),
 		Architecture:      runtime.GOARCH,
@@ -62,7 +66,7 @@ func (p prober) probe(ctx context.Context) (Facts, error) {
 		Systemd:           p.systemd(ctx),
 		LowersOOMScore:    lowers,
 		Nameservers:       nameservers,
-		SystemdResolvConf: exists("/run/systemd/resolve/resolv.conf"),
+		SystemdResolvConf: len(behindStub) > 0,
 		Root:              os.Geteuid() == 0,
 		Memory:            uint64(system.Totalram) * uint64(system.Unit),
 		CPUs:              runtime.NumCPU(),

@@ -20,7 +20,7 @@ StartLimitIntervalSec=0
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=%[1]s run node-network --services %[3]s
-TimeoutStartSec=30
+TimeoutStartSec=45
 Restart=on-failure
 RestartSec=2
 

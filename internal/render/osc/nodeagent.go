@@ -16,7 +16,7 @@ import (
 // nodeAgentUnit comes last: it changes all others. The memory limit is a soft one.
 const nodeAgentUnit = `[Unit]
 Description=gardener-node-agent, which keeps the node as its pool's configuration says
-After=network.target %[1]s
+After=network.target %[1]s %[3]s
 StartLimitIntervalSec=0
 
 [Service]
@@ -52,7 +52,7 @@ func nodeAgent(in Input) ([]unit, []file, error) {
 	return []unit{{
 		Name:      layout.UnitNodeAgent,
 		Enable:    new(true),
-		Content:   new(fmt.Sprintf(nodeAgentUnit, layout.UnitContainerd, layout.FileGardenadm)),
+		Content:   new(fmt.Sprintf(nodeAgentUnit, layout.UnitContainerd, layout.FileGardenadm, layout.UnitNetwork)),
 		FilePaths: []string{layout.FileAgentConfig, layout.FileClusterCA},
 	}}, []file{inline(layout.FileAgentConfig, 0o600, raw)}, nil
 }
