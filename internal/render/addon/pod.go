@@ -54,13 +54,20 @@ func EveryNode() []corev1.Toleration {
 	}
 }
 
-// NetworkAdmin lets root change links, routes and packet filters of the node's network namespace, and nothing else.
-func NetworkAdmin() *corev1.SecurityContext {
+// Unprivileged lets a container do nothing but what every process may.
+func Unprivileged() *corev1.SecurityContext {
 	return &corev1.SecurityContext{
 		AllowPrivilegeEscalation: ptr.To(false),
-		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"NET_ADMIN"}},
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		ReadOnlyRootFilesystem:   ptr.To(true),
-		RunAsUser:                ptr.To[int64](0),
-		RunAsGroup:               ptr.To[int64](0),
 	}
+}
+
+// NetworkAdmin lets root change links, routes and packet filters of the node's network namespace, and nothing else.
+func NetworkAdmin() *corev1.SecurityContext {
+	out := Unprivileged()
+	out.Capabilities.Add = []corev1.Capability{"NET_ADMIN"}
+	out.RunAsUser = ptr.To[int64](0)
+	out.RunAsGroup = ptr.To[int64](0)
+	return out
 }

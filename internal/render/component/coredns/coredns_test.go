@@ -35,7 +35,7 @@ func TestTaintsOfPoolsThatAllowSystemComponents(t *testing.T) {
 		other.SystemComponents = &gardencore.WorkerSystemComponents{Allow: false}
 		shoot.Spec.Provider.Workers = append(shoot.Spec.Provider.Workers, other)
 	})
-	got := podSpec(c, "ref").Tolerations
+	got := deployment(c, "ref", nil).Spec.Template.Spec.Tolerations
 	for key, want := range map[string]bool{"allowed": true, "forbidden": false} {
 		if slices.ContainsFunc(got, func(one corev1.Toleration) bool { return one.Key == key }) != want {
 			t.Errorf("toleration of %s: want %t in %v", key, want, got)

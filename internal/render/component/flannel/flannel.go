@@ -7,11 +7,9 @@ import (
 	"net"
 	"strconv"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
@@ -73,46 +71,12 @@ func objects(in component.Input) ([]component.Object, error) {
 		),
 		addon.Bind("gardenadm:flannel", "gardenadm:flannel", addon.Account(name)),
 		config,
-		daemonSet(ref, addon.Checksum(config)),
+		addon.DaemonSet(name, map[string]string{"app": name, "role": "network"}, addon.Checksum(config), container(ref),
+			addon.ConfigVolume(volumeConfig, name),
+			corev1.Volume{Name: volumeCNI, VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{
+				Path: layout.DirCNIConf, Type: ptr.To(corev1.HostPathDirectoryOrCreate),
+			}}}),
 	}, nil
-}
-
-func daemonSet(ref string, checksum map[string]string) *appsv1.DaemonSet {
-	labels := map[string]string{"app": name, "role": "network"}
-	return &appsv1.DaemonSet{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "DaemonSet"},
-		ObjectMeta: addon.Meta(name, addon.NodeCritical(addon.SystemLabels(labels))),
-		Spec: appsv1.DaemonSetSpec{
-			Selector:             &metav1.LabelSelector{MatchLabels: labels},
-			RevisionHistoryLimit: ptr.To[int32](2),
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{
-					Labels:      addon.NodeCritical(addon.SystemLabels(labels)),
-					Annotations: checksum,
-				},
-				Spec: corev1.PodSpec{
-					ServiceAccountName: name,
-					HostNetwork:        true,
-					DNSPolicy:          corev1.DNSDefault, // the cluster's DNS needs the pod network
-					PriorityClassName:  "system-node-critical",
-					Tolerations:        addon.EveryNode(),
-					EnableServiceLinks: ptr.To(false),
-					SecurityContext: &corev1.PodSecurityContext{
-						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-					},
-					Containers: []corev1.Container{container(ref)},
-					Volumes: []corev1.Volume{
-						{Name: volumeConfig, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
-							LocalObjectReference: corev1.LocalObjectReference{Name: name},
-						}}},
-						{Name: volumeCNI, VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{
-							Path: layout.DirCNIConf, Type: ptr.To(corev1.HostPathDirectoryOrCreate),
-						}}},
-					},
-				},
-			},
-		},
-	}
 }
 
 func container(ref string) corev1.Container {

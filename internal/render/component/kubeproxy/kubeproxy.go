@@ -6,10 +6,8 @@ import (
 	"fmt"
 
 	gardencore "github.com/gardener/gardener/pkg/apis/core/v1beta1"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
@@ -56,41 +54,9 @@ func objects(in component.Input) ([]component.Object, error) {
 		addon.ServiceAccount(name),
 		addon.Bind("gardenadm:kube-proxy", "system:node-proxier", addon.Account(name)),
 		config,
-		daemonSet(ref, addon.Checksum(config)),
+		addon.DaemonSet(name, map[string]string{"app": "kubernetes", "role": "proxy"}, addon.Checksum(config), container(ref),
+			addon.ConfigVolume(volume, name)),
 	}, nil
-}
-
-func daemonSet(ref string, checksum map[string]string) *appsv1.DaemonSet {
-	labels := map[string]string{"app": "kubernetes", "role": "proxy"}
-	return &appsv1.DaemonSet{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "DaemonSet"},
-		ObjectMeta: addon.Meta(name, addon.NodeCritical(addon.SystemLabels(labels))),
-		Spec: appsv1.DaemonSetSpec{
-			Selector:             &metav1.LabelSelector{MatchLabels: labels},
-			RevisionHistoryLimit: ptr.To[int32](2),
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{
-					Labels:      addon.NodeCritical(addon.SystemLabels(labels)),
-					Annotations: checksum,
-				},
-				Spec: corev1.PodSpec{
-					ServiceAccountName: name,
-					HostNetwork:        true,
-					DNSPolicy:          corev1.DNSDefault, // it makes the cluster's DNS reachable
-					PriorityClassName:  "system-node-critical",
-					Tolerations:        addon.EveryNode(),
-					EnableServiceLinks: ptr.To(false),
-					SecurityContext: &corev1.PodSecurityContext{
-						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-					},
-					Containers: []corev1.Container{container(ref)},
-					Volumes: []corev1.Volume{{Name: volume, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
-						LocalObjectReference: corev1.LocalObjectReference{Name: name},
-					}}}},
-				},
-			},
-		},
-	}
 }
 
 func container(ref string) corev1.Container {
