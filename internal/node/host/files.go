@@ -125,8 +125,13 @@ func (files) MakeDir(ctx context.Context, path string, owner Owner, mode fs.File
 }
 
 func makeDir(path string, owner Owner, mode fs.FileMode) error {
-	// Closed to others until owner and mode are right.
-	err := os.Mkdir(path, 0o700)
+	// Root's is made as it shall be, and not corrected after: who is killed in between would leave a parent directory that nobody looks at
+	// again. Another owner's is closed to others until it is his, and its maker corrects it each time.
+	first := mode.Perm()
+	if owner != (Owner{}) {
+		first = 0o700
+	}
+	err := os.Mkdir(path, first)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		info, err := os.Stat(path)
