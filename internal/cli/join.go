@@ -68,7 +68,7 @@ func joinCommand(streams Streams) *cobra.Command {
 
 func runJoin(ctx context.Context, options joinOptions, args []string, streams Streams) error {
 	announce(streams.Err, options.logFormat)
-	story, err := options.story(args)
+	story, err := options.story(ctx, args)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func runJoin(ctx context.Context, options joinOptions, args []string, streams St
 }
 
 // story checks the flags; nothing is asked for yet.
-func (o joinOptions) story(args []string) (*sequence.Join, error) {
+func (o joinOptions) story(ctx context.Context, args []string) (*sequence.Join, error) {
 	out := &sequence.Join{Pool: o.pool, Zone: o.zone, SkipChecks: o.skip}
 	var err error
 	if out.Addresses, err = parseServers(args); err != nil {
@@ -105,7 +105,7 @@ func (o joinOptions) story(args []string) (*sequence.Join, error) {
 	if o.control {
 		return nil, fault.New(fault.ControlPlanePool, "--control-plane: machines join as workers")
 	}
-	if out.Trust, err = o.trust(); err != nil {
+	if out.Trust, err = o.trust(ctx); err != nil {
 		return nil, err
 	}
 	if os.Geteuid() != 0 {
@@ -122,7 +122,7 @@ func (o joinOptions) story(args []string) (*sequence.Join, error) {
 }
 
 // trust reads whom to believe, and the token last: it may come from a pipe.
-func (o joinOptions) trust() (token.Trust, error) {
+func (o joinOptions) trust(ctx context.Context) (token.Trust, error) {
 	var out token.Trust
 	for _, text := range o.pins {
 		pin, err := token.ParsePin(text)
@@ -145,22 +145,22 @@ func (o joinOptions) trust() (token.Trust, error) {
 		return out, usageError{fmt.Errorf("--ca-pin is missing: without it (or --ca-certificate) this machine would believe everybody")}
 	}
 	var err error
-	out.Token, err = o.readToken()
+	out.Token, err = o.readToken(ctx)
 	return out, err
 }
 
-func (o joinOptions) readToken() (token.Token, error) {
+func (o joinOptions) readToken(ctx context.Context) (token.Token, error) {
 	switch {
 	case o.token != "" && o.tokenFile != "":
 		return token.Token{}, usageError{fmt.Errorf("give the token with --token or with --token-file, not both")}
 	case o.token == "" && o.tokenFile == "":
 		return token.Token{}, usageError{fmt.Errorf("--token is missing: on a control plane node, gardenadm token create --print-join-command prints the whole line")}
 	case o.token == "-":
-		return readTokenFile("-")
+		return readTokenFile(ctx, "-")
 	case o.token != "":
 		return token.Parse(o.token)
 	}
-	return readTokenFile(o.tokenFile)
+	return readTokenFile(ctx, o.tokenFile)
 }
 
 // parseServers reads addresses of control plane nodes, separated by commas or given one by one, each with or without the API server's

@@ -70,7 +70,7 @@ func TestJoinFlagsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			options := good
 			test.spoil(&options)
-			_, err := options.story([]string{"192.0.2.1"})
+			_, err := options.story(t.Context(), []string{"192.0.2.1"})
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -86,7 +86,7 @@ func TestJoinReadsTheTokenFromAFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("abcdef.0123456789abcdef\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := joinOptions{tokenFile: file}.readToken()
+	got, err := joinOptions{tokenFile: file}.readToken(t.Context())
 	if err != nil || got.Text() != "abcdef.0123456789abcdef" {
 		t.Errorf("got %s, %v", got, err)
 	}
@@ -97,7 +97,7 @@ func TestJoinStory(t *testing.T) {
 		t.Skip("only root may join")
 	}
 	options := joinOptions{token: "abcdef.0123456789abcdef", pins: []string{"eIj9YAFs8wQFAD3Fdq8l7-WJUo7Dl-OMOf0RJ0nEXdg"}, pool: "p", zone: "z", nodeIP: "192.0.2.7", logFormat: "json", skip: []string{"swap"}}
-	story, err := options.story([]string{"192.0.2.1"})
+	story, err := options.story(t.Context(), []string{"192.0.2.1"})
 	if err != nil {
 		t.Fatal(err)
 	}

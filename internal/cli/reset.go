@@ -95,7 +95,7 @@ func runReset(ctx context.Context, h *host.Host, options resetOptions, streams S
 		return err
 	}
 	if !options.yes {
-		if err := confirm(os.Stdin, streams.Err); err != nil {
+		if err := confirm(ctx, os.Stdin, streams.Err); err != nil {
 			return err
 		}
 	}
@@ -127,7 +127,7 @@ func checkTimeout(timeout time.Duration) error {
 }
 
 // confirm asks whoever sits at the terminal.
-func confirm(in *os.File, out io.Writer) error {
+func confirm(ctx context.Context, in *os.File, out io.Writer) error {
 	if !term.IsTerminal(int(in.Fd())) {
 		return fault.New(fault.NotConfirmed, "reset this machine: standard input is no terminal, and --yes is missing")
 	}
@@ -136,7 +136,7 @@ func confirm(in *os.File, out io.Writer) error {
 		return fmt.Errorf("find the host's name: %w", err)
 	}
 	fmt.Fprintf(out, "This takes the machine %s out of its cluster and all that gardenadm put there off it. Go on? [y/N] ", name)
-	return answeredYes(in)
+	return answeredYes(interruptible{ctx, in})
 }
 
 func answeredYes(in io.Reader) error {

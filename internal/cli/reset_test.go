@@ -29,7 +29,7 @@ func TestNobodyIsAskedWithoutATerminal(t *testing.T) {
 	}
 	defer nothing.Close()
 	var out bytes.Buffer
-	found := fault.Of(confirm(nothing, &out))
+	found := fault.Of(confirm(t.Context(), nothing, &out))
 	if len(found) != 1 || found[0].Code != fault.NotConfirmed || out.Len() > 0 {
 		t.Errorf("got %v, printed %q", found, out.String())
 	}

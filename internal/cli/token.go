@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/gardenadm/gardenadm/internal/fault"
+	"github.com/gardenadm/gardenadm/internal/flow"
 	kube "github.com/gardenadm/gardenadm/internal/kube/client"
 	"github.com/gardenadm/gardenadm/internal/kube/token"
 	"github.com/gardenadm/gardenadm/internal/model/layout"
@@ -91,7 +93,7 @@ func createToken(ctx context.Context, options tokenOptions, args []string, strea
 	if err := options.checkNode(); err != nil {
 		return err
 	}
-	one, err := options.token(args)
+	one, err := options.token(ctx, args)
 	if err != nil {
 		return err
 	}
@@ -192,7 +194,7 @@ func joinLine(ctx context.Context, api client.Client) (func(token.Token) string,
 }
 
 // token is the given one, or a new one.
-func (o tokenOptions) token(args []string) (token.Token, error) {
+func (o tokenOptions) token(ctx context.Context, args []string) (token.Token, error) {
 	switch {
 	case len(args) > 0 && o.file != "":
 		return token.Token{}, usageError{fmt.Errorf("give the token as an argument or with --token-file, not both")}
@@ -201,12 +203,12 @@ func (o tokenOptions) token(args []string) (token.Token, error) {
 	case o.file == "":
 		return token.Generate()
 	}
-	return readTokenFile(o.file)
+	return readTokenFile(ctx, o.file)
 }
 
 // readTokenFile reads a token from a file, - is standard input.
-func readTokenFile(path string) (token.Token, error) {
-	source := io.Reader(os.Stdin)
+func readTokenFile(ctx context.Context, path string) (token.Token, error) {
+	source := io.Reader(interruptible{ctx, os.Stdin})
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
@@ -216,6 +218,9 @@ func readTokenFile(path string) (token.Token, error) {
 		source = file
 	}
 	raw, err := io.ReadAll(io.LimitReader(source, 1024))
+	if errors.Is(err, flow.ErrCancelled) {
+		return token.Token{}, err
+	}
 	if err != nil {
 		return token.Token{}, usageError{fmt.Errorf("--token-file: %w", err)}
 	}

@@ -164,8 +164,10 @@ func (r *Reset) hasLeft(ctx context.Context) (string, error) {
 	return "an earlier run did this", nil
 }
 
+// keepLeft spares another run the questions. It may fail: the disk may be full, which is why somebody resets a machine.
 func (r *Reset) keepLeft(ctx context.Context) error {
-	return hoststep.KeepLeft(ctx, r.Host, r.Undone)
+	_ = hoststep.KeepLeft(ctx, r.Host, r.Undone)
+	return context.Cause(ctx)
 }
 
 // notLeaving: only a worker leaves a cluster, one that it can ask. Whether the cluster has a Node of it is looked at again: until it was

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,7 +86,7 @@ func worker(t *testing.T) *node {
 
 func controlPlane(t *testing.T) *node {
 	t.Helper()
-	return newNode(t, layout.FileKubeletConf, layout.FileAgentKubeconfig, layout.FileAdminKubeconfig, layout.DirEtcdData+"/member/wal")
+	return newNode(t, layout.FileKubeletConf, layout.FileAgentKubeconfig, layout.FileAdminKubeconfig, layout.FileShootUID, layout.DirEtcdData+"/member/wal")
 }
 
 func (n *node) get(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, options ...client.GetOption) error {
@@ -510,5 +511,28 @@ func TestResetGoesOnAfterAFailure(t *testing.T) {
 		if !slices.Contains(n.Log(), "delete link cni0") {
 			t.Error("it was not done again")
 		}
+	})
+}
+
+// The disk may be full, which is why somebody resets a machine.
+func TestResetOfAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := worker(t)
+		n.FailOn("write "+layout.DirState, syscall.ENOSPC)
+		must(t, n.reset().Run(t.Context(), nil))
+		n.wantClean(t)
+	})
+}
+
+// A worker on which an administrator uses kubectl leaves its cluster as any worker does.
+func TestResetOfAWorkerWithTheAdministratorsKubeconfig(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, layout.FileKubeletConf, layout.FileAgentKubeconfig, layout.FileAdminKubeconfig)
+		must(t, n.api.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "other"}}))
+		must(t, n.reset().Run(t.Context(), nil))
+		if n.there(t, &corev1.Node{}, "machine-0") || !n.there(t, &corev1.Node{}, "other") {
+			t.Error("the cluster has other nodes than it should")
+		}
+		n.wantClean(t)
 	})
 }

@@ -43,7 +43,9 @@ type Cleanup struct {
 	options Options
 	found   *found // by the first step; nil until then
 	errs    []error
-	removed map[string]bool // paths, by this run
+	// forgetful is why another run knows less, which counts when there must be one: a full disk has room after this one.
+	forgetful error
+	removed   map[string]bool // paths, by this run
 }
 
 // New returns the work that is to be done; nothing is looked at yet.
@@ -115,7 +117,12 @@ func (c *Cleanup) Run(ctx context.Context, started func(name string)) error {
 }
 
 // Err joins what went wrong in the steps that were run, each with its step's name.
-func (c *Cleanup) Err() error { return errors.Join(c.errs...) }
+func (c *Cleanup) Err() error {
+	if len(c.errs) == 0 {
+		return nil
+	}
+	return errors.Join(append(c.errs, c.forgetful)...)
+}
 
 // Nothing says, after the first step, that there is nothing of gardenadm's on this machine.
 func (c *Cleanup) Nothing() bool { return c.found != nil && c.found.nothing }

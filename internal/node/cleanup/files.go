@@ -83,13 +83,17 @@ func (c *Cleanup) mayGo(dir string) bool {
 		layout.DirContainerdDropIns, layout.DirRegistryHosts, dirCNIData + "/networks/flannel"}))
 }
 
-// wipe removes a directory of ours with all in it. Of one that was there before it removes what was not.
+// wipe removes a directory of ours with all in it. Of one that was there before, and of one that somebody has moved to another disk
+// since, it removes what was not there.
 func (c *Cleanup) wipe(ctx context.Context, dir string) error {
-	there, err := c.there(ctx, dir)
-	if !there || err != nil {
+	info, err := c.Files.Stat(ctx, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	if c.found.before.Tell(dir) != record.There && !c.mountPoint(ctx, dir) {
+	if link := info.Mode&fs.ModeSymlink != 0; c.found.before.Tell(dir) != record.There && !link && !c.mountPoint(ctx, dir) {
 		if err := c.Files.Remove(ctx, dir); err != nil {
 			return err
 		}
@@ -98,8 +102,30 @@ func (c *Cleanup) wipe(ctx context.Context, dir string) error {
 	names, err := c.names(ctx, dir)
 	errs := []error{err}
 	for _, name := range names {
-		if inside := path.Join(dir, name); c.found.before.Tell(inside) != record.There && name != "lost+found" {
+		inside := path.Join(dir, name)
+		switch {
+		case name == "lost+found":
+		case c.found.before.Tell(inside) != record.There:
 			errs = append(errs, c.Files.Remove(ctx, inside))
+		case dir == layout.DirKubelet:
+			errs = append(errs, c.empty(ctx, inside))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// empty empties a directory that was there before, below the kubelet's: preflight found no file in it then, and now the kubelet's keys and
+// volumes may be.
+func (c *Cleanup) empty(ctx context.Context, dir string) error {
+	info, err := c.Files.Stat(ctx, dir)
+	if err != nil || !info.Mode.IsDir() {
+		return err
+	}
+	names, err := c.names(ctx, dir)
+	errs := []error{err}
+	for _, name := range names {
+		if name != "lost+found" {
+			errs = append(errs, c.Files.Remove(ctx, path.Join(dir, name)))
 		}
 	}
 	return errors.Join(errs...)

@@ -68,7 +68,8 @@ func (c *Cleanup) dropIns(ctx context.Context, unit string) []string {
 // stopUnits leaves the container runtime running, through which the pods are removed.
 func (c *Cleanup) stopUnits(ctx context.Context) error {
 	units, err := c.ownUnits(ctx)
-	errs := []error{c.remember(ctx), err}
+	c.forgetful = c.remember(ctx)
+	errs := []error{err}
 	for _, unit := range units {
 		if unit.Name != layout.UnitContainerd {
 			errs = append(errs, c.Units.Stop(ctx, unit.Name))

@@ -181,7 +181,15 @@ func remove(ctx context.Context, path string) error {
 	if path == "/" {
 		return errors.New("the root directory is not removed")
 	}
-	mounts, err := mountsBelow(path)
+	// The kernel lists mounts by paths without links: a directory above may be one.
+	parent, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	mounts, err := mountsBelow(filepath.Join(parent, filepath.Base(path)))
 	if err != nil {
 		return err
 	}
@@ -237,6 +245,17 @@ func digestFile(ctx context.Context, path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+func (files) Resolve(ctx context.Context, path string) (string, error) {
+	err := ready(ctx, path)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("resolve %s: %w", path, cause(err))
+	}
+	return path, nil
 }
 
 func (files) List(ctx context.Context, path string) ([]string, error) {

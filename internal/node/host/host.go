@@ -71,6 +71,8 @@ type Files interface {
 	Remove(ctx context.Context, path string) error
 	// Stat describes path without following a last symbolic link; a missing one is fs.ErrNotExist.
 	Stat(ctx context.Context, path string) (FileInfo, error)
+	// Resolve returns path without symbolic links, as the kernel lists mounts; a missing one is fs.ErrNotExist.
+	Resolve(ctx context.Context, path string) (string, error)
 	// List returns the names in a directory in order; a missing directory is fs.ErrNotExist.
 	List(ctx context.Context, path string) ([]string, error)
 }

@@ -38,10 +38,15 @@ type Credentials struct {
 	Node [][]byte
 }
 
-// FindCredentials reads those that this machine has: none on one that is no node, or from which reset took them already.
+// FindCredentials reads those that this machine has: none on one that is no node, or from which reset took them already. An administrator
+// may have copied his kubeconfig to a worker: that makes it no control plane node.
 func FindCredentials(ctx context.Context, h *host.Host) (Credentials, error) {
 	var out Credentials
-	for _, file := range []string{layout.FileAdminKubeconfig, layout.FileKubeletConf, layout.FileAgentKubeconfig} {
+	files := []string{layout.FileAdminKubeconfig, layout.FileKubeletConf, layout.FileAgentKubeconfig}
+	if _, err := h.Files.Stat(ctx, layout.FileShootUID); errors.Is(err, fs.ErrNotExist) {
+		files = files[1:]
+	}
+	for _, file := range files {
 		raw, err := h.Files.Read(ctx, file)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

@@ -88,6 +88,12 @@ func checkFiles(t *testing.T, h *host.Host, dir string) {
 		if info := stat(link); info.Target != "file" || info.Mode.Type() != fs.ModeSymlink || info.SHA256 != "" {
 			t.Errorf("link is %+v", info)
 		}
+		if behind, err := h.Files.Resolve(ctx, link); err != nil || behind != path.Join(dir, "links/file") {
+			t.Errorf("the link leads to %q (%v)", behind, err)
+		}
+		if _, err := h.Files.Resolve(ctx, path.Join(dir, "links/missing")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a missing file leads to %v", err)
+		}
 		if data, err := h.Files.Read(ctx, link); err != nil || string(data) != "content" {
 			t.Errorf("content behind the link is %q (%v)", data, err)
 		}

@@ -33,13 +33,19 @@ func newTree() tree {
 
 // find follows symbolic links of the path's last part.
 func (t tree) find(name string) (*entry, error) {
+	name, err := t.resolve(name)
+	return t[name], err
+}
+
+func (t tree) resolve(name string) (string, error) {
 	for range 40 {
-		found := t[path.Clean(name)]
+		name = path.Clean(name)
+		found := t[name]
 		if found == nil {
-			return nil, fs.ErrNotExist
+			return "", fs.ErrNotExist
 		}
 		if found.mode&fs.ModeSymlink == 0 {
-			return found, nil
+			return name, nil
 		}
 		if path.IsAbs(found.target) {
 			name = found.target
@@ -47,7 +53,7 @@ func (t tree) find(name string) (*entry, error) {
 			name = path.Join(path.Dir(name), found.target)
 		}
 	}
-	return nil, syscall.ELOOP
+	return "", syscall.ELOOP
 }
 
 // makeParents makes the missing directories above name.
@@ -200,6 +206,19 @@ func (d files) Stat(ctx context.Context, name string) (host.FileInfo, error) {
 		info.SHA256 = sum(found.content)
 	}
 	return info, nil
+}
+
+func (d files) Resolve(ctx context.Context, name string) (string, error) {
+	d.fake.mu.Lock()
+	defer d.fake.mu.Unlock()
+	if err := d.fake.look(ctx, "resolve "+name); err != nil {
+		return "", err
+	}
+	found, err := d.fake.tree.resolve(name)
+	if err = errors.Join(absolute(name), err); err != nil {
+		return "", fmt.Errorf("resolve %s: %w", name, err)
+	}
+	return found, nil
 }
 
 func (d files) List(ctx context.Context, name string) ([]string, error) {
