@@ -34,6 +34,7 @@ const (
 	FirewallReloads     Code = "GA-2028"
 	NotChecked          Code = "GA-2029"
 	OtherArchitecture   Code = "GA-2030"
+	FirewallDrops       Code = "GA-2031"
 )
 
 func preconditions() []Entry { return slices.Concat(machines(), disks(), surroundings(), foreigners()) }
@@ -129,6 +130,10 @@ func surroundings() []Entry {
 		{FirewallReloads, Precondition, "a firewall may remove the cluster's rules",
 			"When firewalld, ufw or nftables.service are reloaded they replace rules, and may remove those of kube-proxy or drop traffic of pods.",
 			"disable it on cluster nodes, or let it accept the cluster's networks and leave foreign tables alone"},
+		{FirewallDrops, Precondition, "a packet filter may drop the traffic of pods",
+			"A chain for forwarded packets has the policy drop, as Docker sets it. Packets of pods pass it too, whatever the tables of kube-proxy and " +
+				"flannel accept: a node would be Ready, and its pods would reach nobody.",
+			"with Docker: iptables -I DOCKER-USER -s PODS -j ACCEPT, and the same with -d, where PODS is spec.networking.pods (100.96.0.0/11 unless it is given); else let the chain accept that network"},
 	}
 }
 
@@ -138,14 +143,14 @@ func foreigners() []Entry {
 			"Files or data of a cluster are here that this command did not make. gardenadm does not overwrite them.",
 			"use another machine, or remove that cluster first"},
 		{ForeignContainerd, Precondition, "another containerd is here",
-			"gardenadm brings its own containerd and configures it in /etc/containerd/config.toml. That file is here already and was not made by gardenadm.",
-			"move /etc/containerd/config.toml away, or remove the package that brought it"},
+			"gardenadm brings its own containerd and configures it in /etc/containerd/config.toml. That file, or a unit containerd.service in /etc/systemd/system, is here already and was not made by gardenadm.",
+			"move the file away, or remove the package that brought it"},
 		{ForeignEtcdData, Precondition, "etcd data of another cluster are here",
 			"An etcd directory has data, but this machine is not a node of a cluster that gardenadm made. They may be the only copy.",
 			"move the directory away (and keep it), or restore the cluster it belongs to"},
 		{ForeignCNI, Precondition, "another pod network is configured",
-			"containerd uses the first file in /etc/cni/net.d. One that comes before 10-flannel.conflist would win over the cluster's network.",
-			"move the file out of /etc/cni/net.d"},
+			"containerd uses the first file in /etc/cni/net.d. One that comes before 10-flannel.conflist would win over the cluster's network. Plugins in /opt/cni/bin are replaced by gardenadm's of the same name, and not brought back by reset.",
+			"move the file out of /etc/cni/net.d; keep a copy of plugins that something else uses"},
 		{ForeignKubelet, Precondition, "another kubelet is installed",
 			"A package or tool has left a unit or drop-ins of kubelet.service, which would change how the cluster's own kubelet is started.",
 			"remove the package (apt-get remove kubeadm kubelet), or the drop-ins that the message names"},

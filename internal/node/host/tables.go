@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -21,7 +22,9 @@ type Table struct {
 	Family string // ip, ip6, inet, arp, bridge or netdev
 	Name   string
 	Chains []string // sorted
-	Rules  int
+	// Drops are those chains that drop forwarded packets which no rule of theirs accepts, sorted. What other tables accept does not help.
+	Drops []string
+	Rules int
 	// SHA256 is a hex digest of chains and rules. It does not change with what is counted, nor with the elements of sets.
 	SHA256 string
 }
@@ -38,6 +41,9 @@ type Tables interface {
 func CompareTables(a, b Table) int {
 	return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Name, b.Name))
 }
+
+// verdictDrop is NF_DROP of linux/netfilter.h.
+const verdictDrop = 0
 
 // tables are the real kernel's.
 type tables struct{}
@@ -82,7 +88,15 @@ func listTables(ctx context.Context) ([]Table, error) {
 		if at == nil {
 			return nil // the table was made after the first question
 		}
-		at.Chains = append(at.Chains, attributes.text(unix.NFTA_CHAIN_NAME))
+		chain := attributes.text(unix.NFTA_CHAIN_NAME)
+		at.Chains = append(at.Chains, chain)
+		hook, err := parseAttributes(attributes[unix.NFTA_CHAIN_HOOK])
+		if err != nil {
+			return err
+		}
+		if hook.is(unix.NFTA_HOOK_HOOKNUM, unix.NF_INET_FORWARD) && attributes.is(unix.NFTA_CHAIN_POLICY, verdictDrop) {
+			at.Drops = append(at.Drops, chain)
+		}
 		return attributes.digest(at.digest, unix.NFTA_CHAIN_NAME, unix.NFTA_CHAIN_TYPE, unix.NFTA_CHAIN_HOOK, unix.NFTA_CHAIN_POLICY)
 	})
 	if err != nil {
@@ -105,6 +119,7 @@ func listTables(ctx context.Context) ([]Table, error) {
 	out := make([]Table, 0, len(drafts))
 	for _, one := range drafts {
 		slices.Sort(one.Chains)
+		slices.Sort(one.Drops)
 		one.SHA256 = hex.EncodeToString(one.digest.Sum(nil))
 		out = append(out, one.Table)
 	}
@@ -154,6 +169,12 @@ func parseAttributes(data []byte) (attributes, error) {
 
 func (a attributes) text(number uint16) string {
 	return string(bytes.TrimRight(a[number], "\x00"))
+}
+
+// is compares a number; one that is missing is none.
+func (a attributes) is(number uint16, value uint32) bool {
+	have := a[number]
+	return len(have) == 4 && binary.BigEndian.Uint32(have) == value
 }
 
 func (a attributes) digest(into io.Writer, numbers ...uint16) error {

@@ -27,6 +27,15 @@ func checkContainerd(ctx context.Context, s subject) (string, []Finding, error) 
 		findings = append(findings, fail(fault.New(fault.ForeignContainerd, "%s is here and not gardenadm's", layout.FileContainerdConf).Seen(evidence...).
 			Mend("mv %[1]s %[1]s.before-gardenadm; whatever uses that containerd (Docker) then uses gardenadm's, or is to be removed", layout.FileContainerdConf)))
 	}
+	unit := layout.DirUnits + "/" + layout.UnitContainerd
+	installed, err := s.there(ctx, unit)
+	if err != nil {
+		return "", findings, err
+	}
+	if installed {
+		findings = append(findings, fail(fault.New(fault.ForeignContainerd, "%s is here and not gardenadm's, whose unit has its name", unit).
+			Mend("systemctl disable --now %[1]s; mv %[2]s %[2]s.before-gardenadm; systemctl daemon-reload", layout.UnitContainerd, unit)))
+	}
 	state, err := s.Units.State(ctx, layout.UnitContainerd)
 	if err != nil {
 		return "", findings, err
@@ -35,7 +44,7 @@ func checkContainerd(ctx context.Context, s subject) (string, []Finding, error) 
 	if err != nil {
 		return "", findings, err
 	}
-	if !configured && (state.Active == "active" || listens) {
+	if !configured && !installed && (state.Active == "active" || listens) {
 		findings = append(findings, warn(fault.New(fault.ForeignContainerd, "a containerd runs here; gardenadm's takes its place and its data in %s", layout.DirContainerd).
 			Mend("remove the package that brought it, unless something else needs it")))
 	}
@@ -104,7 +113,10 @@ func checkCNI(ctx context.Context, s subject) (string, []Finding, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	var findings []Finding
+	findings, err := s.checkPlugins(ctx)
+	if err != nil {
+		return "", findings, err
+	}
 	for _, name := range names {
 		suffixes := []string{".conf", ".conflist", ".json"}
 		config := slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) })
@@ -119,6 +131,19 @@ func checkCNI(ctx context.Context, s subject) (string, []Finding, error) {
 		}
 	}
 	return "", findings, nil
+}
+
+// checkPlugins: what has a name of a plugin of gardenadm's is replaced, and goes with it.
+func (s subject) checkPlugins(ctx context.Context) ([]Finding, error) {
+	if s.own {
+		return nil, nil
+	}
+	names, err := s.names(ctx, layout.DirCNIBin)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	return []Finding{warn(fault.New(fault.ForeignCNI, "%s has %s; gardenadm replaces the plugins that it has too, and reset removes them", layout.DirCNIBin, strings.Join(names, ", ")).
+		Mend("cp -a %s /root/, if something else uses them", layout.DirCNIBin))}, nil
 }
 
 // checkEtcdData: whatever is in a directory like /var/lib/etcd may be the only copy of a cluster.

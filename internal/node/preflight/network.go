@@ -161,6 +161,20 @@ func checkFirewall(ctx context.Context, s subject) (string, []Finding, error) {
 			findings = append(findings, warn(fault.New(fault.FirewallReloads, "%s is active; a reload of it may cut off pods", unit)))
 		}
 	}
+	if !s.facts.Root {
+		return "", findings, nil
+	}
+	tables, err := s.Tables.List(ctx)
+	if err != nil {
+		return "", findings, err
+	}
+	for _, table := range tables {
+		if len(table.Drops) == 0 || table.Family != "ip" && table.Family != "inet" {
+			continue
+		}
+		name := table.Family + " " + table.Name + " " + strings.Join(table.Drops, ", ")
+		findings = append(findings, warn(fault.New(fault.FirewallDrops, "%s drops forwarded packets which it does not accept itself, those of pods among them", name)))
+	}
 	return "", findings, nil
 }
 

@@ -193,6 +193,9 @@ var faulty = map[string]struct {
 	"vxlan of ours":  {func(m machine) { m.own(); m.listener("udp", "0.0.0.0:8472", "", 0) }, "ports", "ok", "", ""},
 	"port, on ours":  {func(m machine) { m.own(); m.listener("tcp", "127.0.0.1:10257", "nc", 77) }, "ports", "fail", fault.PortTaken, "nc (pid 77)"},
 	"firewalld":      {func(m machine) { m.start("firewalld.service") }, "firewall", "warn", fault.FirewallReloads, "firewalld.service"},
+	"policy drop": {func(m machine) {
+		m.Leave(hosttest.Leftovers{Tables: []host.Table{{Family: "ip", Name: "filter", Chains: []string{"FORWARD"}, Drops: []string{"FORWARD"}}}})
+	}, "firewall", "warn", fault.FirewallDrops, "ip filter FORWARD drops"},
 	"ufw, off": {func(m machine) { m.start("ufw.service"); m.write("/etc/ufw/ufw.conf", "ENABLED=no\n") },
 		"firewall", "ok", "", ""},
 	"ufw, on": {func(m machine) { m.start("ufw.service"); m.write("/etc/ufw/ufw.conf", "ENABLED=yes\n") },
@@ -201,7 +204,11 @@ var faulty = map[string]struct {
 		m.write(layout.FileContainerdConf, "# x\ndisabled_plugins = [\"cri\"]\n")
 		m.start("docker.service")
 	}, "containerd", "fail", fault.ForeignContainerd, "docker.service is active"},
-	"containerd":         {func(m machine) { m.start("containerd.service") }, "containerd", "warn", fault.ForeignContainerd, "takes its place"},
+	"containerd": {func(m machine) { m.start("containerd.service") }, "containerd", "warn", fault.ForeignContainerd, "takes its place"},
+	"containerd by hand": {func(m machine) {
+		m.write("/etc/systemd/system/containerd.service", "[Service]\nExecStart=/usr/local/bin/containerd\n")
+	}, "containerd", "fail", fault.ForeignContainerd, "whose unit has its name"},
+	"plugins of others":  {func(m machine) { m.write("/opt/cni/bin/bridge", "x") }, "cni", "warn", fault.ForeignCNI, "/opt/cni/bin has bridge"},
 	"containerd of ours": {func(m machine) { m.own(); m.write(layout.FileContainerdConf, "version = 3\n") }, "containerd", "ok", "", ""},
 	"kubeadm's drop-in": {func(m machine) { m.write("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", "") },
 		"kubelet", "fail", fault.ForeignKubelet, "10-kubeadm.conf"},
